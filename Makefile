@@ -1,0 +1,37 @@
+# The one door. `make help` lists what stands behind it.
+SHELL := /usr/bin/env bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
+
+.PHONY: install
+install: ## make .venv from the lock file; everything else does it by itself
+	@tools/install.sh
+
+.PHONY: demo
+demo: install ## the main job on this machine: PostgreSQL, exchanges, Airflow, one reconciliation (ONCE=1 ends by itself)
+	@exec .venv/bin/posguard demo $(if $(ONCE),--once)
+
+.PHONY: check
+check: install ## lint, types, architecture, unit tests: under a minute
+	@tools/check.sh
+
+.PHONY: test
+test: check ## the whole suite, on the embedded server or the one of POSGUARD_TEST_DSN
+	@$(PY) -m pytest tests --ignore tests/unit -q $(ARGS)
+
+.PHONY: fmt
+fmt: install ## put the code in its form
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .
+
+.PHONY: lock
+lock: install ## compile requirements.lock anew from pyproject.toml
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## remove what the demo and the tests keep (not .venv)
+	@tools/clean.sh
