@@ -1,0 +1,168 @@
+"""Every knob once: from the environment (prefix POSGUARD_), a .env file, or whoever fills the model (Airflow's DAGs do).
+
+Secrets are SecretStr and never print; `redact` takes them out of foreign texts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from posguard.errors import SettingsError
+from posguard.model.duration import parse_duration
+from posguard.model.venue import VenueId, World
+
+EXCHANGES = ("binance", "bybit")
+ExchangeName = Literal["binance", "bybit"]
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class VenueSettings(BaseModel):
+    """One venue: exchange, account, world, address and credentials. base_url replaces the exchange's own address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exchange: ExchangeName
+    account: str = "main"
+    world: World
+    api_key: SecretStr
+    api_secret: SecretStr
+    base_url: str | None = None
+    hedge: bool = False
+
+    @property
+    def id(self) -> VenueId:
+        """Exchange and account."""
+        return VenueId(self.exchange, self.account)
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Field names in capitals behind POSGUARD_ are the environment's; docs/configuration.md lists them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="POSGUARD_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    dsn: SecretStr | None = Field(None, description="PostgreSQL address of the bot's database")
+    venues: tuple[VenueSettings, ...] = Field((), description="further venues, as a JSON list")
+
+    grace: Duration = Field(
+        timedelta(seconds=60), description="age under which an unfinished row is no finding"
+    )
+    incomplete_critical_after: Duration = Field(
+        timedelta(hours=1), description="age from which it is critical"
+    )
+    aged_after: Duration = Field(
+        timedelta(hours=3), description="age from which an open position counts as aged"
+    )
+    snapshots: int = Field(3, ge=2, le=5, description="consecutive complete snapshots that absence needs")
+    snapshot_gap: Duration = Field(timedelta(seconds=1.5), description="time between two of them")
+    resolve_after: int = Field(2, ge=1, description="clean complete passes until a finding is resolved")
+    max_skipped_share: float = Field(
+        0.2, ge=0, le=1, description="share of moving rows that makes a pass inconclusive"
+    )
+    weight_share: float = Field(
+        0.25, gt=0, le=1, description="share of a venue's request budget posguard may use"
+    )
+    venue_timeout: Duration = Field(timedelta(seconds=10), description="time-out of one request to a venue")
+    max_clock_skew: Duration = Field(
+        timedelta(seconds=2), description="clock skew that makes a venue inconclusive"
+    )
+    database_timeout: Duration = Field(timedelta(seconds=30), description="time-out of one statement")
+    demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process. Raises SettingsError that names the variable and never its value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "POSGUARD_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(
+            f"The setting {name} is wrong: {first['msg']}. Nothing was done.",
+            hint="See docs/configuration.md.",
+        ) from None
+
+
+def venues_from_environment(
+    settings: Settings, env: dict[str, str] | None = None
+) -> tuple[VenueSettings, ...]:
+    """The venues that the environment names: POSGUARD_BINANCE_KEY, _SECRET, _WORLD, _URL, the same for BYBIT, and POSGUARD_VENUES.
+
+    Without a world the bot's own BINANCE_TESTNET / BYBIT_TESTNET decides between testnet and a refusal: production is
+    used only where POSGUARD_<EXCHANGE>_WORLD says `production`. Raises SettingsError.
+    """
+    env = dict(os.environ) if env is None else env
+    found = [venue for name in EXCHANGES if (venue := _venue_from_environment(name, env)) is not None]
+    return (*found, *settings.venues)
+
+
+def _venue_from_environment(exchange: str, env: dict[str, str]) -> VenueSettings | None:
+    prefix = f"POSGUARD_{exchange.upper()}_"
+    key, secret = env.get(prefix + "KEY", ""), env.get(prefix + "SECRET", "")
+    if not key and not secret:
+        return None
+    if not key or not secret:
+        missing = prefix + ("SECRET" if key else "KEY")
+        raise SettingsError(
+            f"{missing} is not set while its other half is. Nothing was done.", hint=f"Set {missing}."
+        )
+    try:
+        return VenueSettings(
+            exchange=exchange,
+            account=env.get(prefix + "ACCOUNT") or "main",
+            world=world_from_environment(exchange, env),
+            api_key=SecretStr(key),
+            api_secret=SecretStr(secret),
+            base_url=env.get(prefix + "URL") or None,
+            hedge=env.get(prefix + "HEDGE", "").lower() in {"1", "true", "yes"},
+        )
+    except ValidationError as error:
+        raise SettingsError(
+            f"The settings {prefix}… are wrong: {error.errors(include_input=False)[0]['msg']}."
+        ) from None
+
+
+def world_from_environment(exchange: str, env: dict[str, str]) -> World:
+    """The world of an exchange. Raises SettingsError where only the bot's flag points to production."""
+    name = f"POSGUARD_{exchange.upper()}_WORLD"
+    if text := env.get(name):
+        try:
+            return World(text.strip().lower())
+        except ValueError:
+            raise SettingsError(
+                f"{name} is '{text}', which is none of {', '.join(World)}. Nothing was done."
+            ) from None
+    if env.get(f"{exchange.upper()}_TESTNET", "true").strip().lower() in {"0", "false", "no"}:
+        raise SettingsError(
+            f"{exchange.upper()}_TESTNET is off, and production is used only when named. Nothing was done.",
+            hint=f"Set {name}=production, or testnet.",
+        )
+    return World.TESTNET
+
+
+_PASSWORD_IN_URL = re.compile(r"(?P<head>[a-z0-9+]+://[^:/?#\s@]*:)[^@\s]*@", re.IGNORECASE)
+_PASSWORD_IN_WORDS = re.compile(
+    r"(?P<head>(?:password|secret|signature|api[-_]?key)\s*[=:]\s*)[^\s&,;'\"]+", re.IGNORECASE
+)
+
+
+def redact(text: str, *secrets: SecretStr | None) -> str:
+    """`text` without passwords in addresses, key=value secrets, and the given secrets wherever they stand."""
+    for secret in secrets:
+        if secret and (value := secret.get_secret_value()):
+            text = text.replace(value, "***")
+    text = _PASSWORD_IN_URL.sub(r"\g<head>***@", text)
+    return _PASSWORD_IN_WORDS.sub(r"\g<head>***", text)
