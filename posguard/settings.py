@@ -17,8 +17,8 @@ from posguard.errors import SettingsError
 from posguard.model.duration import parse_duration
 from posguard.model.venue import VenueId, World
 
-EXCHANGES = ("binance", "bybit")
 ExchangeName = Literal["binance", "bybit"]
+EXCHANGES: tuple[ExchangeName, ...] = ("binance", "bybit")
 
 
 def _duration(value: object) -> object:
@@ -109,7 +109,7 @@ def venues_from_environment(
     return (*found, *settings.venues)
 
 
-def _venue_from_environment(exchange: str, env: dict[str, str]) -> VenueSettings | None:
+def _venue_from_environment(exchange: ExchangeName, env: dict[str, str]) -> VenueSettings | None:
     prefix = f"POSGUARD_{exchange.upper()}_"
     key, secret = env.get(prefix + "KEY", ""), env.get(prefix + "SECRET", "")
     if not key and not secret:

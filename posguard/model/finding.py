@@ -109,7 +109,12 @@ class Finding:
     def fingerprint(self) -> str:
         """See `fingerprint`."""
         return fingerprint(
-            self.kind, self.exchange, self.account, self.symbol, self.position_side, self.subject
+            self.kind,
+            exchange=self.exchange,
+            account=self.account,
+            symbol=self.symbol,
+            position_side=self.position_side,
+            subject=self.subject,
         )
 
     @property
