@@ -1,0 +1,172 @@
+"""Alembic running plain SQL: posguard's own schema, with its own version table, touching nothing of the bot's.
+
+One transaction holds a whole upgrade or downgrade, so an interrupted one leaves what was there before. Migrators take
+turns by a transaction-level advisory lock.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from alembic import command, op
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from posguard.errors import (
+    CredentialsError,
+    DatabaseUnavailableError,
+    PosguardError,
+    RefusedError,
+    SchemaError,
+    SettingsError,
+)
+from posguard.postgres.pool import NO_DSN, NO_DSN_HINT
+from posguard.postgres.queries import script
+from posguard.settings import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(__file__).resolve().parents[2] / "migrations"
+_SHIPPED = Path(__file__).resolve().parents[1] / "_shipped" / "migrations"
+MIGRATIONS = _ROOT if (_ROOT / "env.py").exists() else _SHIPPED
+VERSION_TABLE = "schema_version"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """Where posguard's schema stands: the version in the database (None: not there) and the newest known here."""
+
+    current: str | None
+    newest: str
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether nothing is left to upgrade."""
+        return self.current == self.newest
+
+
+def upgrade(dsn: SecretStr | None) -> SchemaState:
+    """Brings posguard's schema to the newest version; again is fine. Returns the state before.
+
+    Raises SchemaError where the database is not the bot's (no monitoring.positions), and PosguardError's others where it
+    cannot be reached; then nothing was changed.
+    """
+    with _connected(dsn) as connection:
+        if not connection.exec_driver_sql("SELECT to_regclass('monitoring.positions') IS NOT NULL").scalar():
+            raise SchemaError(
+                "This database has no table monitoring.positions, so it is not the bot's. Nothing was changed.",
+                hint="Check the database's name in POSGUARD_DSN.",
+            )
+        connection.exec_driver_sql(script("take_turns"))
+        before = _state(connection)
+        connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS posguard")
+        command.upgrade(_config(connection), "posguard@head")
+    return before
+
+
+def downgrade(dsn: SecretStr | None, *, to: str = "base") -> SchemaState:
+    """Takes posguard's schema, and all it recorded, back to a version. Returns the state before.
+
+    Raises RefusedError while the bot's tables carry posguard's upgrade; then nothing was changed.
+    """
+    with _connected(dsn) as connection:
+        connection.exec_driver_sql(script("take_turns"))
+        before = _state(connection)
+        if before.current is None:
+            return before
+        carried = connection.exec_driver_sql(script("bot_upgrade_traces")).scalars().all()
+        if carried:
+            raise RefusedError(
+                f"The bot's tables carry posguard's upgrade ({', '.join(carried)}), which writes into this schema. Nothing was changed.",
+                hint="Run `posguard db downgrade --target bot` first.",
+            )
+        command.downgrade(_config(connection), "posguard@base" if to == "base" else to)
+        if to == "base":
+            connection.exec_driver_sql(f"DROP TABLE posguard.{VERSION_TABLE}")
+            connection.exec_driver_sql("DROP SCHEMA posguard")
+    return before
+
+
+def schema_state(dsn: SecretStr | None) -> SchemaState:
+    """Where posguard's schema stands; reads only."""
+    with _connected(dsn) as connection:
+        return _state(connection)
+
+
+def run_sql(name: str) -> None:
+    """Runs migrations/sql/<name>.sql inside the migration's transaction."""
+    op.get_bind().exec_driver_sql((MIGRATIONS / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def _config(connection: Any) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _state(connection: Any) -> SchemaState:
+    newest = ScriptDirectory(str(MIGRATIONS)).get_revision("posguard@head")
+    context = MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE, "version_table_schema": "posguard"}
+    )
+    heads = context.get_current_heads()
+    return SchemaState(heads[0] if heads else None, "" if newest is None else newest.revision)
+
+
+@contextmanager
+def _connected(dsn: SecretStr | None) -> Iterator[Any]:
+    """One connection in one transaction, committed at the end."""
+    if not dsn:
+        raise SettingsError(NO_DSN, hint=NO_DSN_HINT)
+    try:
+        url = sqlalchemy.make_url(dsn.get_secret_value()).set(drivername="postgresql+psycopg")
+        engine = sqlalchemy.create_engine(
+            url,
+            poolclass=sqlalchemy.NullPool,
+            connect_args={"connect_timeout": 10, "application_name": "posguard migrate"},
+        )
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise _mapped(error, dsn) from None
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "The database address cannot be read. Nothing was done.",
+            hint="It reads postgresql://user:password@host:5432/database.",
+        ) from None
+
+
+def _mapped(error: DBAPIError, dsn: SecretStr) -> PosguardError:
+    said = redact(str(error.orig).strip(), dsn).splitlines()[0]
+    code = getattr(error.orig, "sqlstate", None) or ""
+    if code == "42501":
+        return SchemaError(
+            f"The database role may not do this: {said}. Nothing was changed.",
+            hint="`posguard db roles` prints the migration role.",
+        )
+    if code.startswith("28") or "authentication failed" in said:
+        return CredentialsError(
+            f"The database refused the login: {said}. Nothing was changed.", hint="Check POSGUARD_DSN."
+        )
+    if code == "3D000" or 'database "' in said:
+        return SettingsError(
+            f"The server has no such database: {said}. Nothing was changed.", hint="Check POSGUARD_DSN."
+        )
+    if code == "55P03":
+        return DatabaseUnavailableError(
+            f"A table stayed locked: {said}. Nothing was changed.", hint="Run it again when it is quieter."
+        )
+    return DatabaseUnavailableError(
+        f"The database did not carry it out: {said}. Nothing was changed.",
+        hint="Check that it runs, then run it again.",
+    )

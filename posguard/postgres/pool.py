@@ -1,0 +1,203 @@
+"""Connections to the bot's database. asyncpg's errors are mapped to posguard's here, once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import asyncpg
+from pydantic import SecretStr
+
+from posguard.errors import (
+    CredentialsError,
+    DatabaseUnavailableError,
+    PosguardError,
+    SchemaError,
+    SettingsError,
+)
+from posguard.settings import redact
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+NO_DSN = "No database is named. Nothing was done."
+NO_DSN_HINT = (
+    "Set POSGUARD_DSN=postgresql://user:password@host:5432/database, or try --demo after `make demo`."
+)
+
+
+async def _prepare(connection: Any) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+class Database:
+    """A small pool on one database. Works behind pgbouncer in transaction mode: no server-side statement outlives its transaction."""
+
+    def __init__(self, pool: Any, dsn: SecretStr) -> None:
+        self._pool = pool
+        self._dsn = dsn
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: SecretStr | str | None,
+        *,
+        application: str = "posguard",
+        read_only: bool = False,
+        size: int = 4,
+        timeout: float = 30.0,  # noqa: ASYNC109 - seconds of one statement, handed to the server
+    ) -> Self:
+        """A pool of up to `size` connections.
+
+        Raises SettingsError (no or malformed address), CredentialsError, DatabaseUnavailableError; nothing was changed.
+        """
+        if not dsn:
+            raise SettingsError(NO_DSN, hint=NO_DSN_HINT)
+        secret = dsn if isinstance(dsn, SecretStr) else SecretStr(dsn)
+        options = {
+            "application_name": application,
+            "timezone": "UTC",
+            "statement_timeout": str(int(timeout * 1000)),
+            "default_transaction_read_only": "on" if read_only else "off",
+            "default_transaction_isolation": "read committed",
+        }
+        with mapped_errors(secret):
+            pool = await asyncpg.create_pool(
+                secret.get_secret_value(),
+                min_size=1,
+                max_size=size,
+                timeout=10,
+                statement_cache_size=0,
+                server_settings=options,
+                init=_prepare,
+            )
+        return cls(pool, secret)
+
+    async def close(self) -> None:
+        """Gives the connections back within five seconds, or cuts them."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """One connection, each statement a transaction of its own."""
+        with mapped_errors(self._dsn):
+            async with self._pool.acquire() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """One READ COMMITTED transaction: committed at the end, rolled back on any error or cancellation."""
+        with mapped_errors(self._dsn):
+            async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Any]:
+        """One REPEATABLE READ, READ ONLY transaction: every read in it sees the same instant."""
+        with mapped_errors(self._dsn):
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield connection
+
+
+class mapped_errors:  # noqa: N801 - reads as the statement it is: `with mapped_errors(dsn):`
+    """Turns what asyncpg and the network raise into posguard's errors, without the address's password."""
+
+    def __init__(self, dsn: SecretStr) -> None:
+        self._dsn = dsn
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and (mapped := self._map(error)) is not None:
+            raise mapped from None
+
+    def _map(self, error: BaseException) -> Exception | None:
+        said = redact(str(error).strip() or type(error).__name__, self._dsn).splitlines()[0]
+        if isinstance(error, ValueError | asyncpg.InterfaceError) and _ADDRESS.search(said):
+            return SettingsError(
+                "The database address cannot be read. Nothing was done.",
+                hint="It reads postgresql://user:password@host:5432/database.",
+            )
+        if isinstance(error, asyncpg.InterfaceError) and "connection" not in said:
+            return None
+        for kinds, mapped, text, hint in _ERRORS:
+            if isinstance(error, kinds):
+                return mapped(text.format(said=said), hint=hint)
+        return None
+
+
+_ADDRESS = re.compile(r"\b(DSN|dsn|scheme|IPv6|port could not be cast|netloc)\b", re.IGNORECASE)
+_AGAIN = "Run it again."
+_ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[PosguardError], str, str], ...] = (
+    (
+        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
+        CredentialsError,
+        "The database refused the login: {said}. Nothing was changed.",
+        "Check user and password in POSGUARD_DSN or the connection posguard_db.",
+    ),
+    (
+        (asyncpg.InvalidCatalogNameError,),
+        SettingsError,
+        "The server has no such database: {said}. Nothing was changed.",
+        "Check the name in POSGUARD_DSN or the connection posguard_db.",
+    ),
+    (
+        (asyncpg.InsufficientPrivilegeError,),
+        SchemaError,
+        "The database role may not do this: {said}.",
+        "`posguard db roles` prints the grants it needs.",
+    ),
+    (
+        (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError),
+        SchemaError,
+        "The database lacks a table: {said}.",
+        "Run `posguard db upgrade`, then again.",
+    ),
+    (
+        (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError),
+        DatabaseUnavailableError,
+        "The database took too long: {said}.",
+        "Run it again when it is quieter.",
+    ),
+    (
+        (
+            asyncpg.PostgresConnectionError,
+            asyncpg.CannotConnectNowError,
+            asyncpg.TooManyConnectionsError,
+            asyncpg.AdminShutdownError,
+            asyncpg.CrashShutdownError,
+            asyncpg.InterfaceError,
+        ),
+        DatabaseUnavailableError,
+        "The database connection broke: {said}.",
+        _AGAIN,
+    ),
+    (
+        (OSError, TimeoutError),
+        DatabaseUnavailableError,
+        "The database did not answer: {said}. Nothing was changed.",
+        "Check that it runs and that host and port are right.",
+    ),
+)
