@@ -120,7 +120,7 @@ def _state(connection: Any) -> SchemaState:
         connection, opts={"version_table": VERSION_TABLE, "version_table_schema": "posguard"}
     )
     heads = context.get_current_heads()
-    return SchemaState(heads[0] if heads else None, "" if newest is None else newest.revision)
+    return SchemaState(heads[0] if heads else None, newest.revision)
 
 
 @contextmanager
