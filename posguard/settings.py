@@ -22,7 +22,13 @@ EXCHANGES: tuple[ExchangeName, ...] = ("binance", "bybit")
 
 
 def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError:
+        # without the text: whoever mixed up two variables may have put a secret there
+        raise ValueError("it is no duration; write 90s, 15m, 8h or 1h30m") from None
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
