@@ -46,6 +46,7 @@ class VenueSettings(BaseModel):
     api_secret: SecretStr
     base_url: str | None = None
     hedge: bool = False
+    settle_coins: tuple[str, ...] = Field(default=("USDT", "USDC"), min_length=1)
 
     @property
     def id(self) -> VenueId:

@@ -149,6 +149,22 @@ class FillHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPermissions:
+    """What a venue says the credentials may do; None where it does not say.
+
+    expires_at is aware UTC, None where the key does not expire or the venue does not say; notes are sentences for a person.
+    """
+
+    venue: VenueId
+    can_read: bool
+    can_trade: bool | None
+    can_withdraw: bool | None
+    ip_restricted: bool | None
+    expires_at: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class VenueSnapshot:
     """One look at a venue, from its first request (started_at) to its last (finished_at).
 

@@ -1,0 +1,139 @@
+"""Asking a venue: within the request budget, and with answers that are either usable or an AnswerError."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import stamina
+
+from posguard.exchange.answers import AnswerError, Heard, Trouble, shape_words
+from posguard.exchange.budget import Budget, shared_budget
+from posguard.exchange.judging import Asked, judge
+from posguard.exchange.wire import address_of, build, listening
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import aiohttp
+
+    from posguard.exchange.table import VenueTable
+    from posguard.settings import Settings, VenueSettings
+
+LONGEST_WAIT = 15.0  # seconds: a venue that asks for more makes the read inconclusive instead
+
+
+class VenueClient:
+    """The only user of a ccxt client. Secrets are in no text, repr, log or chained exception that leaves it."""
+
+    def __init__(
+        self,
+        venue: VenueSettings,
+        settings: Settings,
+        table: VenueTable,
+        *,
+        budget: Budget | None = None,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self.venue = venue
+        self.table = table
+        self._timeout = settings.venue_timeout.total_seconds()
+        self._exchange = build(venue, settings, table, session)
+        self.address = address_of(self._exchange)
+        self.budget = budget or shared_budget(
+            table.exchange, self.address, limit=table.limit, window=table.window, share=settings.weight_share
+        )
+        self._exchange.enableRateLimit = self.budget.paces
+        self.requests = 0
+
+    def __repr__(self) -> str:
+        return f"<VenueClient {self.venue.id} {self.venue.world}>"
+
+    @property
+    def markets_by_id(self) -> Mapping[str, Any]:
+        """The loaded markets in ccxt's form by the venue's id; empty before load_markets."""
+        return self._exchange.markets_by_id or {}
+
+    async def load_markets(self) -> None:
+        """Load the venue's markets anew. Raises AnswerError."""
+        heard = Heard(bodies=[])
+        await self._ask("load_markets", {"reload": True}, what="markets", weight=2, heard=heard)
+        # ccxt takes an answer without a list for one with an empty list.
+        for body in heard.bodies or ():
+            if not isinstance(_within(body, self.table.market_list), list):
+                raise AnswerError(Trouble.SHAPE, f"markets: HTTP 200 with {shape_words(body)} without a list")
+
+    async def get(self, method: str, params: Mapping[str, Any], *, what: str) -> Any:
+        """The JSON body of a GET, numbers with a fraction as text. `what` names it in messages. Raises AnswerError.
+
+        Asked again, once and with a log line, only where nothing was sent or the venue said when to come back.
+        """
+        weight = self.table.weight(method, params)
+        arguments = {"params": dict(params)}
+        async for attempt in stamina.retry_context(on=_again, attempts=2, timeout=None):
+            with attempt:
+                return await self._ask(method, arguments, what=what, weight=weight, heard=Heard())
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    async def close(self) -> None:
+        """Release the connections. Safe to call twice."""
+        await self._exchange.close()
+
+    async def _ask(
+        self, method: str, arguments: Mapping[str, Any], *, what: str, weight: int, heard: Heard
+    ) -> Any:
+        blocked, why = self.budget.blocked()
+        if blocked > LONGEST_WAIT:
+            raise AnswerError(Trouble.RATE, f"{what}: not asked, for {why}: look again in {blocked:.0f} s")
+        await self.budget.take(weight)
+        token = listening.set(heard)
+        body: Any = None
+        failure: Exception | None = None
+        try:
+            body = await getattr(self._exchange, method)(**arguments)
+        except Exception as error:  # noqa: BLE001  ccxt raises KeyError and TypeError too on rubbish
+            failure = error
+        finally:
+            listening.reset(token)
+            self.requests += max(1, heard.requests)
+        # Raised outside the handler: the foreign exception, whose text holds the signed address, is not chained.
+        asked = Asked(self.venue, self.table, self.address, self._timeout, what)
+        trouble = judge(asked, heard, failure)
+        failure = None
+        self._heed(heard, trouble)
+        if trouble is not None:
+            raise trouble
+        return body
+
+    def _heed(self, heard: Heard, trouble: AnswerError | None) -> None:
+        if trouble is not None and trouble.trouble is Trouble.RATE:
+            wait = 1.0 if trouble.retry_after is None else trouble.retry_after
+            self.budget.block(wait, "the venue asked for a pause")
+        elif (pause := self.table.pause(heard.headers, now_ms())) is not None:
+            self.budget.block(*pause)
+
+
+def _within(text: str, path: Sequence[str]) -> Any:
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    for key in path:
+        body = body.get(key) if isinstance(body, dict) else None
+    return body
+
+
+def _again(error: Exception) -> bool | float:
+    """Whether a read is asked once more: True, or the seconds to wait first."""
+    if not isinstance(error, AnswerError):
+        return False
+    if error.trouble is Trouble.RATE and error.status != 418:  # a ban is no matter of seconds
+        wait = error.retry_after
+        return wait if wait is not None and 0 < wait <= LONGEST_WAIT else False
+    return error.trouble is Trouble.UNREACHED
+
+
+def now_ms() -> int:
+    """The clock of this machine in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
