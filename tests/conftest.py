@@ -16,6 +16,8 @@ from posguard.postgres import migrate
 from posguard.postgres.embedded import EmbeddedServer
 from posguard.postgres.queries import script
 
+pytest_plugins = ["tests.fixtures.simulator"]
+
 
 def _on(dsn: str, database: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))

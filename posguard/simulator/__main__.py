@@ -35,9 +35,9 @@ async def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; 0 on a clean end, 3 where it could not start."""
     simulator = Simulator(seed=arguments.seed)
     state: Path | None = arguments.state
-    if state is not None and state.exists():
+    if state is not None:
         try:
-            documents.load(simulator.book, json.loads(state.read_text("utf-8")), replace=True)
+            _restore(simulator, state)
         except (OSError, ValueError, Refused) as bad:
             print(f"{state} cannot be loaded: {bad}; nothing was started or changed", file=sys.stderr)  # noqa: T201
             return 3
@@ -67,6 +67,11 @@ async def _until(ended: asyncio.Event, simulator: Simulator, drift: float) -> No
             await asyncio.wait_for(ended.wait(), drift)
         except TimeoutError:
             simulator.drift()
+
+
+def _restore(simulator: Simulator, state: Path) -> None:
+    if state.exists():
+        documents.load(simulator.book, json.loads(state.read_text("utf-8")), replace=True)
 
 
 def _save(simulator: Simulator, state: Path) -> None:

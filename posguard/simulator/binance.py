@@ -5,7 +5,7 @@ from typing import Any
 from posguard.simulator import binance_orders as trade
 from posguard.simulator import binance_rows as rows
 from posguard.simulator.binance_orders import error
-from posguard.simulator.records import ZERO, Reason, Refused
+from posguard.simulator.records import ZERO, Key, Reason, Refused
 from posguard.simulator.wire import Call, Handler, Reply, fixed, same_signature, sign
 
 # reason: HTTP status, code, message; {} takes the detail.
@@ -62,17 +62,20 @@ def authenticate(call: Call) -> Reply | None:
     key = call.book.keys.get(("binance", api_key))
     if key is None:
         return error(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+    refused = _check_signature(call, key) or _check_time(call)
+    if refused is None and call.method != "GET" and not key.trade:
+        return error(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+    if refused is None:
+        call.key = key
+    return refused
+
+
+def _check_signature(call: Call, key: Key) -> Reply | None:
     payload, given = _split_signature(call.query, call.body)
     if not given:
         return refusal(Refused(Reason.BAD_PARAMETER, "signature"), call.method)
     if not same_signature(given, sign(key.secret, payload)):
         return error(-1022, "Signature for this request is not valid.")
-    late = _check_time(call)
-    if late is not None:
-        return late
-    if call.method != "GET" and not key.trade:
-        return error(-2015, "Invalid API-key, IP, or permissions for action.", 401)
-    call.key = key
     return None
 
 

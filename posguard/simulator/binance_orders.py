@@ -50,6 +50,7 @@ def _check_reduce_flag(call: Call) -> Reply | None:
 
 
 def new_order(call: Call) -> Any:
+    """POST order: plain orders only."""
     kind = call.need("type")
     if kind in _CONDITIONAL or kind == "TRAILING_STOP_MARKET":
         return error(
@@ -70,6 +71,7 @@ def new_order(call: Call) -> Any:
 
 
 def new_algo_order(call: Call) -> Any:
+    """POST algoOrder: the conditional ones."""
     kind = call.need("type")
     if call.need("algoType") != "CONDITIONAL":
         raise Refused(Reason.BAD_PARAMETER, "algoType")
@@ -121,10 +123,12 @@ def _row(call: Call, order: Order) -> dict[str, Any]:
 
 
 def get_order(call: Call) -> Any:
+    """GET order, by either id."""
     return _row(call, _asked(call, algo=False))
 
 
 def get_open_order(call: Call) -> Any:
+    """GET openOrder: as long as it is live."""
     order = _asked(call, algo=False)
     if not order.live:
         raise Refused(Reason.NOT_FOUND, order.id)
@@ -132,20 +136,24 @@ def get_open_order(call: Call) -> Any:
 
 
 def get_algo_order(call: Call) -> Any:
+    """GET algoOrder, by either id."""
     return _row(call, _asked(call, algo=True))
 
 
 def cancel_order(call: Call) -> Any:
+    """DELETE order."""
     order = orders.cancel(call.book, call.account, _asked(call, algo=False))
     return rows.order_row(order, call.book.market("binance", order.symbol), created=True)
 
 
 def cancel_algo_order(call: Call) -> Any:
+    """DELETE algoOrder."""
     order = orders.cancel(call.book, call.account, _asked(call, algo=True))
     return {"algoId": int(order.id), "clientAlgoId": order.client_id, "code": "200", "msg": "success"}
 
 
 def cancel_all(call: Call, *, algo: bool) -> Any:
+    """DELETE allOpenOrders, algoOpenOrders: of one symbol."""
     symbol = call.book.market("binance", call.need("symbol")).symbol
     for order in list(call.account.open_orders.values()):
         if order.symbol == symbol and order.conditional == algo:
@@ -154,6 +162,7 @@ def cancel_all(call: Call, *, algo: bool) -> Any:
 
 
 def open_orders(call: Call, *, algo: bool) -> Any:
+    """GET openOrders, openAlgoOrders: of one symbol or all."""
     symbol = call.text("symbol")
     if symbol:
         call.book.market("binance", symbol)

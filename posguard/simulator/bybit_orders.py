@@ -17,7 +17,7 @@ _EXEC_TYPES = {"": None, "Trade": "trade", "BustTrade": "liquidation", "AdlTrade
 
 
 def linear(call: Call) -> bool:
-    """Is it about linear contracts? The others exist here, and are empty."""
+    """Whether it is about linear contracts; the other categories exist here and are empty."""
     category = call.need("category")
     if category not in ("linear", "inverse", "spot", "option"):
         raise Refused(Reason.BAD_PARAMETER, "category")
@@ -33,7 +33,7 @@ def side_of(call: Call, account: Account) -> PositionSide:
 
 
 def settles_in(call: Call, symbol: str) -> bool:
-    """Does the symbol belong to the settle coin asked for, if one was?"""
+    """Whether the symbol belongs to the settle coin asked for; any does where none was."""
     coin = call.text("settleCoin")
     return not coin or call.book.market("bybit", symbol).settle == coin
 

@@ -151,7 +151,7 @@ def position_row(account: Account, leg: Position, market: Market, whole: margin.
         "unrealisedPnl": num(margin.unrealized(leg, market)) if held else "",
         "curRealisedPnl": num(leg.realized),
         "cumRealisedPnl": num(leg.total_realized),
-        "seq": leg.seq if leg.seq else -1,
+        "seq": leg.seq or -1,
         "isReduceOnly": False,
         "mmrSysUpdatedTime": "",
         "leverageSysUpdatedTime": "",

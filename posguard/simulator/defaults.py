@@ -26,8 +26,8 @@ _THOUSANDS: tuple[tuple[Venue, str, str], ...] = (
     ("binance", "1000SHIBUSDT", "1000SHIB"),
     ("bybit", "SHIB1000USDT", "SHIB1000"),
 )
-TRADE_KEY, TRADE_SECRET = "simulator-trade", "simulator-trade-secret"  # noqa: S105 - opens the simulator alone
-READ_KEY, READ_SECRET = "simulator-read", "simulator-read-secret"  # noqa: S105 - opens the simulator alone
+TRADE_KEY, TRADE_SECRET = "simulator-trade", "simulator-trade-secret"
+READ_KEY, READ_SECRET = "simulator-read", "simulator-read-secret"
 _TAKER: dict[Venue, Decimal] = {"binance": Decimal("0.0005"), "bybit": Decimal("0.00055")}
 
 
@@ -53,7 +53,7 @@ def fill_defaults(book: Book) -> None:
         book.add_key(Key(venue, DEFAULT_ACCOUNT, TRADE_KEY, TRADE_SECRET))
         book.add_key(Key(venue, DEFAULT_ACCOUNT, READ_KEY, READ_SECRET, trade=False))
     for venue, symbol, base in _THOUSANDS:
-        price = Decimal("0.012")
+        tiny = Decimal("0.012")
         book.add_market(
             Market(
                 venue=venue,
@@ -63,8 +63,8 @@ def fill_defaults(book: Book) -> None:
                 step=Decimal(1),
                 min_qty=Decimal(1),
                 taker_fee=_TAKER[venue],
-                last=price,
-                mark=price,
+                last=tiny,
+                mark=tiny,
             )
         )
     bitcoin = book.market("bybit", "BTCUSDT")

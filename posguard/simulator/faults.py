@@ -209,7 +209,7 @@ def _shape(reply: Reply, fault: Fault, venue: str, previous: str | None) -> Repl
 
 def _change(payload: Any, fault: Fault, venue: str) -> Any:
     if fault.kind in ("null_result", "empty_result"):
-        blank = None if fault.kind == "null_result" else {}
+        blank: Any = None if fault.kind == "null_result" else {}
         return {**payload, "result": blank} if venue == "bybit" else blank
     if fault.kind == "no_id":
         body = payload.get("result", payload) if isinstance(payload, dict) else payload

@@ -53,7 +53,7 @@ def reducible(position: Position | None, side: Side) -> Decimal:
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:
-    """Is the value a whole number of steps?"""
+    """Whether the value is a whole number of steps."""
     return value % step == ZERO
 
 

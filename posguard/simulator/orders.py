@@ -39,7 +39,7 @@ def place(book: Book, account: Account, intent: Intent, twist: Twist = STRAIGHT)
     _check_filters(market, intent)
     _check_client_id(book, account, intent.client_id)
     if intent.trigger is not None:
-        _check_trigger(book, account, market, intent)
+        _check_trigger(account, market, intent)
         return _wait_for_trigger(book, account, market, intent, twist)
     reducing = _check_reduce_only(book, account, intent)
     _check_funds(book, account, market, intent, reducing)
@@ -112,7 +112,7 @@ def _check_client_id(book: Book, account: Account, client_id: str) -> None:
         raise Refused(Reason.DUPLICATE_ID, client_id)
 
 
-def _check_trigger(book: Book, account: Account, market: Market, intent: Intent) -> None:
+def _check_trigger(account: Account, market: Market, intent: Intent) -> None:
     current = market.mark if intent.trigger_by == "mark" else market.last
     trigger = intent.trigger or ZERO
     if trigger <= ZERO:
@@ -278,7 +278,8 @@ def _move_leg(book: Book, account: Account, leg: Position, change: ledger.Change
     flipped = was and change.amount and (was > ZERO) != (change.amount > ZERO)
     if was == ZERO or flipped:
         leg.opened_ms, leg.realized = now, ZERO
-    leg.realized += change.realized
+    else:
+        leg.realized += change.realized
     if was and (change.amount == ZERO or flipped):
         _clear_whole_stops(book, account, leg)
 

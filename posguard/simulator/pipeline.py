@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from posguard.simulator import actions, binance, binance_orders, bybit, faults
 from posguard.simulator.book import Book
@@ -135,8 +134,8 @@ class Pipeline:
     def _noted(self, entry: Entry, reply: Reply) -> Reply:
         entry.status = reply.status
         if isinstance(reply.payload, dict):
-            code = reply.payload.get("retCode", reply.payload.get("code", 0))
-            entry.code = int(code) if str(code).lstrip("-").isdigit() else 0
+            code = str(reply.payload.get("retCode", reply.payload.get("code", "0")))
+            entry.code = int(code) if code.lstrip("-").isdigit() else 0
         return reply
 
 
@@ -151,7 +150,7 @@ def _answer_in(picked: list[Fault], when: str, call: Call) -> Reply | None:
         if fault.when != when:
             continue
         if fault.kind == "status":
-            return _status(fault)
+            return _status(call, fault)
         if fault.kind == "refuse":
             return _refuse(call, fault.code, fault.message or "refused on purpose", fault.status)
         if fault.kind == "bad_key":
@@ -173,12 +172,15 @@ def _answer_in(picked: list[Fault], when: str, call: Call) -> Reply | None:
     return None
 
 
-def _status(fault: Fault) -> Reply:
+def _status(call: Call, fault: Fault) -> Reply:
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if fault.html:
         return Reply(None, fault.status, headers, faults.HTML.format(f"{fault.status} Error"), "text/html")
-    body = json.dumps({"code": fault.code, "msg": fault.message})
-    return Reply(None, fault.status, headers, body)
+    if call.venue == "bybit":
+        return replace(
+            bybit.envelope(call, None, fault.code, fault.message), status=fault.status, headers=headers
+        )
+    return Reply({"code": fault.code, "msg": fault.message}, fault.status, headers)
 
 
 def _refuse(call: Call, code: int, message: str, status: int) -> Reply:

@@ -41,7 +41,7 @@ def settle(book: Book, market: Market) -> list[Order]:
 
 
 def reached(order: Order, market: Market) -> bool:
-    """Has the price come to the order's trigger?"""
+    """Whether the price has come to the order's trigger."""
     price = market.mark if order.trigger_by == "mark" else market.last
     trigger = order.trigger or ZERO
     return price >= trigger if order.rising else price <= trigger

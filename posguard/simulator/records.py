@@ -176,17 +176,17 @@ class Order:
 
     @property
     def conditional(self) -> bool:
-        """Does it wait for a trigger price?"""
+        """Whether it is of the kind that waits for a trigger price."""
         return self.trigger is not None
 
     @property
     def waiting(self) -> bool:
-        """Is its trigger price still ahead?"""
+        """Whether its trigger price is still ahead."""
         return self.status is Status.UNTRIGGERED
 
     @property
     def live(self) -> bool:
-        """Can it still trade?"""
+        """Whether it can still trade."""
         return self.status in LIVE
 
     @property
