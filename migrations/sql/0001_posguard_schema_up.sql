@@ -19,7 +19,9 @@ CREATE TABLE posguard.runs (
     skipped jsonb NOT NULL DEFAULT '[]',
     counts jsonb NOT NULL DEFAULT '{}',
     notes jsonb NOT NULL DEFAULT '[]',
-    statistics jsonb NOT NULL DEFAULT '{}'
+    statistics jsonb NOT NULL DEFAULT '{}',
+    scope_exchange text NOT NULL DEFAULT '',
+    scope_symbol text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE posguard.runs IS 'One row per reconciliation pass; outcome running is a pass under way or one that died.';
 CREATE INDEX runs_by_time ON posguard.runs (started_at DESC);
@@ -48,6 +50,7 @@ CREATE TABLE posguard.findings (
     account text NOT NULL,
     symbol text NOT NULL,
     position_side text NOT NULL,
+    subject text NOT NULL DEFAULT '',
     severity text NOT NULL CHECK (severity IN ('critical', 'warning', 'info')),
     proof text NOT NULL CHECK (proof IN ('suspected', 'proven')),
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'acknowledged', 'dismissed', 'resolved')),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posguard.model.position import PositionSide
+from posguard.model.position import PositionKey, PositionSide
+from posguard.model.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,9 +119,95 @@ class Finding:
         )
 
     @property
+    def key(self) -> PositionKey:
+        """The key it is about."""
+        return PositionKey(self.exchange, self.account, self.symbol, self.position_side)
+
+    @property
     def runbook(self) -> str:
         """The section of docs/runbook.md."""
         return self.kind.value.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFinding:
+    """A finding with its life, as the desk shows it.
+
+    `finding` is what the last pass that saw it said. clean_passes counts the passes since then that looked and did not
+    see it. decided_by, reason and until belong to the last acknowledgement or dismissal; until None has no end.
+    """
+
+    id: int
+    finding: Finding
+    state: FindingState
+    first_seen: datetime
+    last_seen: datetime
+    first_run: int
+    last_run: int
+    clean_passes: int = 0
+    resolved_at: datetime | None = None
+    reopened: int = 0
+    decided_by: str = ""
+    reason: str = ""
+    until: datetime | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts in totals and exit codes: everything that is neither dismissed nor resolved."""
+        return self.state in {FindingState.OPEN, FindingState.ACKNOWLEDGED}
+
+
+class EventKind(StrEnum):
+    """What can happen to a finding."""
+
+    FOUND = "found"
+    PROVEN = "proven"
+    SUSPECTED = "suspected"
+    CHANGED = "changed"
+    ACKNOWLEDGED = "acknowledged"
+    DISMISSED = "dismissed"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingEvent:
+    """One thing that happened to a finding; run_id is None where a person did it."""
+
+    finding_id: int
+    at: datetime
+    event: EventKind
+    run_id: int | None
+    actor: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRule:
+    """Positions traded by hand: findings of this account and symbol are dismissed. until None has no end."""
+
+    id: int
+    exchange: str
+    account: str
+    symbol: str
+    reason: str
+    created_by: str
+    created_at: datetime
+    until: datetime | None = None
+
+    @property
+    def actor(self) -> str:
+        """How the rule signs what it dismisses."""
+        return f"ignore rule #{self.id}"
+
+    def matches(self, finding: Finding, at: datetime) -> bool:
+        """Whether the rule is in force for a finding at a time."""
+        mine = (self.exchange, self.account, self.symbol) == (
+            finding.exchange,
+            finding.account,
+            finding.symbol,
+        )
+        return mine and (self.until is None or self.until > at)
 
 
 class VerdictKind(StrEnum):
@@ -155,7 +242,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The whole result of one reconciliation pass, before it is stored."""
+    """The whole result of one reconciliation pass, before it is stored.
+
+    inconclusive_keys are the keys that could not be judged although their venue could: rows that moved, rows within
+    grace, symbols the venue does not list. statistics is what posguard.reconcile.statistics read, as plain JSON.
+    """
 
     started_at: datetime
     finished_at: datetime
@@ -165,12 +256,27 @@ class Pass:
     rows_compared: int
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
-    inconclusive_keys: frozenset[str] = field(default_factory=frozenset)
+    inconclusive_keys: frozenset[PositionKey] = field(default_factory=frozenset)
+    scope: Scope = field(default_factory=Scope)
+    statistics: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def conclusive(self) -> bool:
         """Whether every venue could be judged."""
         return all(v.verdict is VerdictKind.CONCLUSIVE for v in self.venues)
+
+    def judged(self, finding: Finding) -> bool:
+        """Whether this pass could have seen a finding: its venue conclusive, its key judged, its filter covering it."""
+        if not self.scope.covers(finding.exchange, finding.symbol):
+            return False
+        symbol = (finding.exchange, finding.account, finding.symbol)
+        if any((k.exchange, k.account, k.symbol) == symbol for k in self.inconclusive_keys):
+            return False
+        return any(
+            v.verdict is VerdictKind.CONCLUSIVE
+            and (v.venue.exchange, v.venue.account) == (finding.exchange, finding.account)
+            for v in self.venues
+        )
 
     def count(self, severity: Severity) -> int:
         """How many findings of one severity."""

@@ -1,0 +1,61 @@
+"""A reconciliation run as posguard's tables keep it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from posguard.model.finding import VerdictKind
+from posguard.model.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from posguard.model.finding import Skipped, VenueVerdict
+
+
+class RunOutcome(StrEnum):
+    """How a run ended; `running` is one under way, or one that died."""
+
+    RUNNING = "running"
+    CLEAN = "clean"
+    PROBLEMS = "problems"
+    INCONCLUSIVE = "inconclusive"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """One run.
+
+    counts holds, over the findings it saw that are not dismissed, `critical`, `warning`, `info`, `proven`, `suspected`
+    and one `kind.<kind>` each; and `dismissed`, `found`, `changed`, `reopened`, `resolved`. A run with a filter (scope)
+    says nothing of what it did not look at.
+    """
+
+    id: int
+    started_at: datetime
+    finished_at: datetime | None
+    source: str
+    external_id: str
+    interval_start: datetime | None
+    interval_end: datetime | None
+    world: str
+    database_fingerprint: str
+    outcome: RunOutcome
+    rows_read: int | None
+    rows_compared: int | None
+    skipped: tuple[Skipped, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    statistics: Mapping[str, object] = field(default_factory=dict)
+    scope: Scope = field(default_factory=Scope)
+    venues: tuple[VenueVerdict, ...] = ()
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the run ended and every venue could be judged."""
+        done = self.outcome in {RunOutcome.CLEAN, RunOutcome.PROBLEMS}
+        return done and all(v.verdict is VerdictKind.CONCLUSIVE for v in self.venues)

@@ -1,0 +1,43 @@
+-- name: open_positions
+-- Open rows of the bot, read through to_jsonb so that columns which a deployment lacks are NULL. The digest covers the
+-- decision columns alone: prices, PnL and times of change never count.
+WITH
+open_rows AS (
+    SELECT
+        to_jsonb(p) AS j,
+        lower(btrim(p.exchange)) AS exchange,
+        upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS canonical
+    FROM monitoring.positions AS p
+    WHERE coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+)
+
+SELECT
+    (j ->> 'id')::bigint AS id,
+    coalesce(exchange, '') AS exchange,
+    j ->> 'account' AS account,
+    coalesce(j ->> 'symbol', '') AS raw_symbol,
+    j ->> 'position_side' AS position_side,
+    j ->> 'side' AS raw_side,
+    j ->> 'quantity' AS quantity,
+    j ->> 'entry_price' AS entry_price,
+    j ->> 'status' AS status,
+    nullif(j ->> 'exchange_order_id', '') AS exchange_order_id,
+    nullif(j ->> 'stop_loss_order_id', '') AS stop_loss_order_id,
+    j ->> 'stop_loss_price' AS stop_loss_price,
+    (j ->> 'has_stop_loss')::boolean AS has_stop_loss,
+    j ? 'stop_loss_order_id' AS records_stop_order,
+    (j ->> 'created_at')::timestamptz AS created_at,
+    (j ->> 'opened_at')::timestamptz AS opened_at,
+    (j ->> 'updated_at')::timestamptz AS updated_at,
+    encode(sha256(convert_to(jsonb_build_array(
+        j -> 'symbol', j -> 'exchange', j -> 'account', j -> 'position_side', j -> 'status', j -> 'side',
+        j -> 'quantity', j -> 'entry_price', j -> 'exchange_order_id', j -> 'stop_loss_order_id',
+        j -> 'stop_loss_price', j -> 'stop_loss', j -> 'has_stop_loss'
+    )::text, 'UTF8')), 'hex') AS digest
+FROM open_rows
+WHERE (:exchange = '' OR exchange = :exchange) AND (:symbol = '' OR canonical = :symbol)
+ORDER BY id;
+
+-- name: canonical$
+-- The canonical symbol of a text: the same rule as posguard.model.symbol.
+SELECT upper(translate(split_part(:raw::text, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C");
