@@ -68,6 +68,10 @@ class CredentialsError(OperatorError):
     """The venue or the database refused the credentials."""
 
 
+class NotBuiltError(OperatorError):
+    """The command is planned and not part of this version."""
+
+
 class RefusedError(OperatorError):
     """A gate refused; nothing was changed."""
 

@@ -16,6 +16,7 @@ from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from pydantic import SecretStr
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -82,12 +83,7 @@ def downgrade(dsn: SecretStr | None, *, to: str = "base") -> SchemaState:
         before = _state(connection)
         if before.current is None:
             return before
-        carried = connection.exec_driver_sql(script("bot_upgrade_traces")).scalars().all()
-        if carried:
-            raise RefusedError(
-                f"The bot's tables carry posguard's upgrade ({', '.join(carried)}), which writes into this schema. Nothing was changed.",
-                hint="Run `posguard db downgrade --target bot` first.",
-            )
+        _refuse_while_carried(connection)
         command.downgrade(_config(connection), "posguard@base" if to == "base" else to)
         if to == "base":
             connection.exec_driver_sql(f"DROP TABLE posguard.{VERSION_TABLE}")
@@ -95,10 +91,37 @@ def downgrade(dsn: SecretStr | None, *, to: str = "base") -> SchemaState:
     return before
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a downgrade would take away: rows by table of the schema posguard, in the named database."""
+
+    database: str
+    rows: dict[str, int]
+    state: SchemaState
+
+
+def would_be_lost(dsn: SecretStr | None) -> Loss:
+    """What `downgrade` would take away; reads only. Raises RefusedError where `downgrade` would."""
+    with _connected(dsn) as connection:
+        _refuse_while_carried(connection)
+        tables = connection.exec_driver_sql(script("posguard_tables")).all()
+        database = str(connection.exec_driver_sql("SELECT current_database()").scalar())
+        return Loss(database, {table.name: table.held for table in tables}, _state(connection))
+
+
 def schema_state(dsn: SecretStr | None) -> SchemaState:
     """Where posguard's schema stands; reads only."""
     with _connected(dsn) as connection:
         return _state(connection)
+
+
+def _refuse_while_carried(connection: Any) -> None:
+    carried = connection.exec_driver_sql(script("bot_upgrade_traces")).scalars().all()
+    if carried:
+        raise RefusedError(
+            f"The bot's tables carry posguard's upgrade ({', '.join(carried)}), which writes into this schema. Nothing was changed.",
+            hint="Run `posguard db downgrade --target bot` first.",
+        )
 
 
 def run_sql(name: str) -> None:
@@ -123,15 +146,21 @@ def _state(connection: Any) -> SchemaState:
     return SchemaState(heads[0] if heads else None, newest.revision)
 
 
+def _address(dsn: SecretStr) -> sqlalchemy.URL:
+    url = sqlalchemy.make_url(dsn.get_secret_value())
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ArgumentError("another kind of database")
+    return url.set(drivername="postgresql+psycopg")
+
+
 @contextmanager
 def _connected(dsn: SecretStr | None) -> Iterator[Any]:
     """One connection in one transaction, committed at the end."""
     if not dsn:
         raise SettingsError(NO_DSN, hint=NO_DSN_HINT)
     try:
-        url = sqlalchemy.make_url(dsn.get_secret_value()).set(drivername="postgresql+psycopg")
         engine = sqlalchemy.create_engine(
-            url,
+            _address(dsn),
             poolclass=sqlalchemy.NullPool,
             connect_args={"connect_timeout": 10, "application_name": "posguard migrate"},
         )
@@ -139,11 +168,25 @@ def _connected(dsn: SecretStr | None) -> Iterator[Any]:
             yield connection
     except DBAPIError as error:
         raise _mapped(error, dsn) from None
+    except CommandError as error:
+        raise SchemaError(
+            f"posguard's schema stands at a version this program does not know ({error}). Nothing was changed.",
+            hint="Upgrade posguard to the version that made it.",
+        ) from None
     except (ArgumentError, ValueError):
         raise SettingsError(
             "The database address cannot be read. Nothing was done.",
             hint="It reads postgresql://user:password@host:5432/database.",
         ) from None
+
+
+# A connection that fails carries no SQLSTATE in psycopg, so these are known by the server's words.
+_LOGIN_REFUSED = (
+    "authentication failed",
+    "not permitted to log in",
+    "no pg_hba.conf entry",
+    "no password supplied",
+)
 
 
 def _mapped(error: DBAPIError, dsn: SecretStr) -> PosguardError:
@@ -154,7 +197,7 @@ def _mapped(error: DBAPIError, dsn: SecretStr) -> PosguardError:
             f"The database role may not do this: {said}. Nothing was changed.",
             hint="`posguard db roles` prints the migration role.",
         )
-    if code.startswith("28") or "authentication failed" in said:
+    if code.startswith("28") or any(words in said for words in _LOGIN_REFUSED):
         return CredentialsError(
             f"The database refused the login: {said}. Nothing was changed.", hint="Check POSGUARD_DSN."
         )

@@ -1,0 +1,36 @@
+"""The options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Exchange(StrEnum):
+    """The exchanges posguard can read."""
+
+    BINANCE = "binance"
+    BYBIT = "bybit"
+
+
+class Target(StrEnum):
+    """Whose tables a `db` command is about."""
+
+    POSGUARD = "posguard"
+    BOT = "bot"
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout, for machines; docs/json.md has its fields.")
+]
+OnDemo = Annotated[bool, typer.Option("--demo", help="Look at the running demo instead of POSGUARD_DSN.")]
+OneExchange = Annotated[Exchange | None, typer.Option("--exchange", help="Look at one exchange only.")]
+OneSymbol = Annotated[
+    str | None,
+    typer.Option("--symbol", help="Look at one symbol only: BTCUSDT or BTC/USDT:USDT.", metavar="SYMBOL"),
+]
+OfTarget = Annotated[
+    Target, typer.Option("--target", help="posguard: its own schema; bot: the bot's tables (not built yet).")
+]

@@ -1,0 +1,111 @@
+"""What goes to the screen: results on stdout, everything else on stderr; tables by Rich on a terminal, plain text when piped."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pydantic import BaseModel
+
+_SECRET_NAME = re.compile(r"DSN|KEY|SECRET|PASSWORD|TOKEN|VENUES|_CONN_", re.IGNORECASE)
+_STYLES = {
+    "critical": "bold red",
+    "warning": "yellow",
+    "info": "cyan",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+    "unknown": "bright_black",
+    "inconclusive": "bright_black",
+    "conclusive": "green",
+}
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of white space turned into one blank."""
+    return " ".join(text.split())
+
+
+def without_secrets(text: str) -> str:
+    """`text` without the values of the environment's secrets and without passwords in addresses."""
+    from posguard.settings import redact
+
+    for name, value in os.environ.items():
+        if len(value) > 3 and name.startswith(("POSGUARD_", "AIRFLOW_")) and _SECRET_NAME.search(name):
+            text = text.replace(value, "***")
+    return redact(text)
+
+
+def emit(shape: BaseModel) -> None:
+    """Prints a result as JSON: Decimals and times are strings, nothing else is on stdout."""
+    print(shape.model_dump_json(indent=2))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Prints rows: a Rich table on a terminal; when piped, columns two blanks apart, whole and without colour."""
+    if title:
+        print(f"\n{title}")
+    if not sys.stdout.isatty():
+        _plain_table(columns, rows)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(shown)
+
+
+def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    cells = [tuple(columns), *(tuple(one_line(cell) or "-" for cell in row) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    print(f"posguard: {one_line(text)}", file=sys.stderr)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr with what is being done; silent where stderr is no terminal. Yields the function that changes the text."""
+    if not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text) as status:
+        yield status.update
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Sends all logging to stderr: errors alone, or with `verbose` everything from INFO."""
+    import logging
+
+    level = logging.INFO if verbose else logging.ERROR
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+def structured_log_to_stderr() -> None:
+    """Makes structlog (stamina's retries use it) write where logging writes; by itself it would print on stdout."""
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLogger().level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

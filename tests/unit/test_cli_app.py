@@ -1,0 +1,155 @@
+"""The door of the program: light, one line for each thing that goes wrong, the exit code of the list."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from posguard.cli import app as door
+from posguard.cli import options
+from posguard.errors import ExitCode, PosguardBugError, PosguardError, RefusedError, UsageError
+from posguard.settings import EXCHANGES
+from tests.program import environment, posguard
+
+HEAVY = (
+    "airflow",
+    "great_expectations",
+    "pandas",
+    "ccxt",
+    "asyncpg",
+    "sqlalchemy",
+    "alembic",
+    "altair",
+    "aiohttp",
+)
+
+
+@pytest.fixture
+def raising(monkeypatch):
+    """Lets the application raise what a test gives it."""
+
+    def install(error):
+        def broken(*_words, **_options):
+            raise error
+
+        monkeypatch.setattr(door, "app", broken)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PosguardError("It broke."), ExitCode.INCONCLUSIVE),
+        (UsageError("It broke."), ExitCode.USAGE),
+        (RefusedError("It broke.", hint="Do\nthis."), ExitCode.REFUSED),
+    ],
+)
+def test_an_error_of_posguard_is_one_line_and_its_code(raising, capsys, error, code):
+    raising(error)
+    assert door.run([]) == code
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert said.startswith("posguard: It broke.")
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_is_one_line_and_130(raising, capsys):
+    raising(KeyboardInterrupt())
+    assert door.run([]) == 130
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("postgresql://u:hunter2@h/d canary-key"), PosguardBugError("canary-key")]
+)
+def test_a_bug_shows_a_traceback_without_secrets(raising, capsys, monkeypatch, error):
+    monkeypatch.setenv("POSGUARD_BINANCE_KEY", "canary-key")
+    raising(error)
+    assert door.run([]) == ExitCode.INCONCLUSIVE
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "bug of posguard" in said.splitlines()[-1]
+    assert "canary-key" not in said
+    assert "hunter2" not in said
+
+
+def test_a_reader_that_went_away_is_no_error(raising):
+    raising(BrokenPipeError())
+    assert door.run([]) == ExitCode.FINE
+
+
+def test_every_command_and_option_has_its_help():
+    def walk(command, path):
+        assert command.help, path
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, (path, parameter.name)
+        for name, below in getattr(command, "commands", {}).items():
+            walk(below, (*path, name))
+        if not getattr(command, "commands", {}):
+            assert "Examples:" in command.help, path
+
+    walk(typer.main.get_command(door.app), ("posguard",))
+
+
+def test_the_exchanges_of_the_command_line_are_those_of_the_settings():
+    assert tuple(options.Exchange) == EXCHANGES
+
+
+@pytest.mark.parametrize(
+    "words", [("dbb",), ("db", "upgrade", "--target", "moon"), ("--nonsense",), ("check", "extra")]
+)
+def test_wrong_usage_is_one_line_and_2(tmp_path, words):
+    posguard(*words, folder=tmp_path).fails_with(ExitCode.USAGE, "--help`")
+
+
+def test_help_is_quick_and_needs_no_extra(tmp_path):
+    """Best of five: the light install answers `--help` in half a second, with every heavy package forbidden."""
+    code = f"""
+import sys
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY!r}:
+            raise ImportError(name + " is not part of the light install")
+sys.meta_path.insert(0, Forbidden())
+sys.argv = ["posguard", "--help"]
+from posguard.cli.app import main
+main()
+"""
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        took.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "Usage: posguard" in done.stdout
+    assert min(took) < 0.5, f"best of five {min(took):.2f} s"
+
+
+def test_version_and_help_end_with_0(tmp_path):
+    assert posguard("--version", folder=tmp_path).out.startswith("posguard ")
+    assert posguard("db", "downgrade", "--help", folder=tmp_path).code == 0
+
+
+def test_every_group_has_no_light_import_that_needs_an_extra(tmp_path):
+    """Importing the whole command line, not its help alone, loads none of the extras."""
+    code = (
+        "import sys, posguard.cli.app; "
+        "print([name for name in ('airflow','great_expectations','pandas','aiohttp','psutil') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
