@@ -104,9 +104,17 @@ def would_be_lost(dsn: SecretStr | None) -> Loss:
     """What `downgrade` would take away; reads only. Raises RefusedError where `downgrade` would."""
     with _connected(dsn) as connection:
         _refuse_while_carried(connection)
-        tables = connection.exec_driver_sql(script("posguard_tables")).all()
-        database = str(connection.exec_driver_sql("SELECT current_database()").scalar())
-        return Loss(database, {table.name: table.held for table in tables}, _state(connection))
+        names = connection.exec_driver_sql(script("posguard_tables")).scalars().all()
+        held = {
+            name: connection.scalar(
+                sqlalchemy.select(sqlalchemy.func.count()).select_from(
+                    sqlalchemy.table(name, schema="posguard")
+                )
+            )
+            for name in names
+        }
+        database = connection.scalar(sqlalchemy.select(sqlalchemy.func.current_database()))
+        return Loss(database, held, _state(connection))
 
 
 def schema_state(dsn: SecretStr | None) -> SchemaState:
