@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError, Trouble
-from posguard.exchange.pages import Sheet, as_answer, by_time, for_each, kind_words, rows_of
+from posguard.exchange.pages import Sheet, as_answer, by_time, for_each, kind_words, object_of, rows_of
 from posguard.exchange.rows import (
     Row,
     RowError,
@@ -19,7 +19,6 @@ from posguard.exchange.rows import (
     optional_number,
     optional_text,
     price,
-    row_of,
     text,
 )
 from posguard.exchange.table import VenueTable
@@ -35,7 +34,7 @@ from posguard.model.venue import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from posguard.exchange.client import VenueClient
@@ -138,7 +137,7 @@ class Binance:
         """The venue's clock in ms. Raises AnswerError."""
         body = await client.get("fapiPublicGetTime", {}, what="time")
         with as_answer("time"):
-            return int(number(row_of(body), "serverTime"))
+            return int(number(object_of(body, "time"), "serverTime"))
 
     async def positions(self, client: VenueClient) -> Sheet:
         """Every position row, of all settle coins. Raises AnswerError."""
@@ -153,11 +152,15 @@ class Binance:
         rows = rows_of(plain, "orders") + rows_of(algo, "conditional orders")
         return Sheet(tuple(rows), 2)
 
+    def hints(self, rows: Iterable[Row]) -> set[str]:
+        """Flat rows: Binance sends a row for a symbol that has a position or an open order, and for no other."""
+        return {str(row.get("symbol")) for row in rows if not optional_number(row, "positionAmt")}
+
     async def margin_held(self, client: VenueClient) -> Decimal | None:
         """The margin that the account holds for positions, read from another endpoint than they are. Raises AnswerError."""
         body = await client.get("fapiPrivateV3GetAccount", {}, what="account")
         with as_answer("account"):
-            return optional_number(row_of(body), "totalPositionInitialMargin")
+            return optional_number(object_of(body, "account"), "totalPositionInitialMargin")
 
     def read_position(self, row: Row, markets: Markets) -> VenuePosition | None:
         """A row as position; None for a flat one. Raises RowError, UnlistedError."""
@@ -273,7 +276,7 @@ class Binance:
                     raise
         body = await client.get("fapiPrivateGetAccountConfig", {}, what="account")
         with as_answer("account"):
-            allowed = flag(row_of(body), "canTrade")
+            allowed = flag(object_of(body, "account"), "canTrade")
         return KeyPermissions(
             venue=client.venue.id,
             can_read=True,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError, Trouble
-from posguard.exchange.pages import Sheet, as_answer, by_cursor, for_each, kind_words, rows_of
+from posguard.exchange.pages import Sheet, as_answer, by_cursor, for_each, kind_words, object_of, rows_of
 from posguard.exchange.rows import (
     Row,
     RowError,
@@ -25,7 +25,7 @@ from posguard.model.position import PositionSide, Side
 from posguard.model.venue import Fill, FillKind, KeyPermissions, OrderKind, VenueOrder, VenuePosition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from posguard.exchange.client import VenueClient
@@ -138,6 +138,11 @@ class Bybit:
         sheets = await for_each(client.venue.settle_coins, of_coin)
         return sum(sheets[1:], sheets[0])
 
+    def hints(self, rows: Iterable[Row]) -> set[str]:
+        """None: Bybit's list of positions says nothing about orders."""
+        del rows
+        return set()
+
     async def margin_held(self, client: VenueClient) -> Decimal | None:
         """The margin held for positions in USDT, the coin that no option or inverse position uses. Raises AnswerError."""
         params = {"accountType": "UNIFIED", "coin": "USDT"}
@@ -231,9 +236,7 @@ class Bybit:
 
 async def _result(client: VenueClient, method: str, params: Mapping[str, Any], what: str) -> Row:
     """The `result` of an answer whose retCode is 0. Raises AnswerError."""
-    body = await client.get(method, params, what=what)
-    if not isinstance(body, dict):
-        raise AnswerError(Trouble.SHAPE, f"{what}: HTTP 200 with {kind_words(body)} instead of an object")
+    body = object_of(await client.get(method, params, what=what), what)
     if body.get("retCode") != 0:
         raise AnswerError(Trouble.SHAPE, f"{what}: HTTP 200 without retCode 0")
     result = body.get("result")

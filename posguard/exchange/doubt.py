@@ -48,9 +48,12 @@ def agree(before: PositionsRead, after: PositionsRead) -> None:
 
 
 def agree_orders(before: Iterable[VenueOrder], after: Iterable[VenueOrder]) -> None:
-    """Nothing where two readings hold the same orders; else raises AnswerError that names what changed."""
-    first, second = ({_order(order) for order in orders} for orders in (before, after))
-    changed = sorted({f"{symbol} order {order_id}" for symbol, order_id, *_ in first ^ second})
+    """Nothing where two readings hold the same orders; else raises AnswerError that names what changed.
+
+    A stop that trails between them keeps its id: price and quantity do not count.
+    """
+    first, second = ({(order.symbol, order.order_id) for order in orders} for orders in (before, after))
+    changed = [f"{symbol} order {order_id}" for symbol, order_id in sorted(first ^ second)]
     if changed:
         raise AnswerError(
             Trouble.SHAPE, f"orders differ between two reads of them: {_some(changed)}: look again"
@@ -83,11 +86,6 @@ def _leg(position: VenuePosition) -> tuple[str, PositionSide]:
 
 def _held(position: VenuePosition) -> str:
     return f"{position.side} {plain(position.quantity)}"
-
-
-def _order(order: VenueOrder) -> tuple[str, str, str, str]:
-    quantity, trigger = plain(order.quantity), plain(order.trigger_price)
-    return order.symbol, order.order_id, quantity, trigger
 
 
 def _named(leg: tuple[str, PositionSide]) -> str:

@@ -37,6 +37,13 @@ def rows_of(body: Any, what: str) -> list[Row]:
         return [row_of(value) for value in body]
 
 
+def object_of(body: Any, what: str) -> Row:
+    """A body that must be an object and not an empty one. Raises AnswerError."""
+    if not isinstance(body, dict) or not body:
+        raise AnswerError(Trouble.SHAPE, f"{what}: HTTP 200 with {kind_words(body)} instead of an object")
+    return body
+
+
 @contextmanager
 def as_answer(what: str) -> Iterator[None]:
     """Inside, a RowError becomes an AnswerError that names what was read."""

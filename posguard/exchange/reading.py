@@ -57,6 +57,10 @@ class Dialect(Protocol):
         """Every live order row, plain and conditional, of one market or of all."""
         ...
 
+    def hints(self, rows: Iterable[Row]) -> set[str]:
+        """The venue symbols that position rows betray to have live orders."""
+        ...
+
     async def margin_held(self, client: VenueClient) -> Decimal | None:
         """The margin held for positions, from another endpoint; None where the venue does not say."""
         ...
@@ -88,6 +92,7 @@ class _Look:
     positions: list[VenuePosition] = field(default_factory=list)
     orders: list[VenueOrder] = field(default_factory=list)
     unresolved: set[str] = field(default_factory=set)
+    hinted: set[str] = field(default_factory=set)
     skew: int | None = None
 
 
@@ -162,11 +167,12 @@ class ReadingGateway:
             )
         await self._load_markets()
         before = await self._positions(look)
-        orders = await self._dialect.orders(self._client)
+        orders = self._orders(await self._dialect.orders(self._client), look)
         after = await self._positions(look)
         agree(before, after)
-        look.positions = after.items
-        look.orders = self._orders(orders, look)
+        # In one order whatever the venue's: equal worlds give equal looks.
+        look.positions = sorted(after.items, key=lambda one: (one.symbol, one.position_side))
+        look.orders = sorted(orders, key=lambda one: (one.symbol, one.order_id))
         await self._read_doubtful_again(look)
         await self._doubt_empty(look)
         if look.unresolved and now_ms() - self._markets_at > _RELOAD_MARKETS_MS:
@@ -181,6 +187,7 @@ class ReadingGateway:
                 Trouble.SHAPE, f"positions: {twice[0][0]} came twice; the list moved while it was paged"
             )
         look.unresolved |= unresolved
+        look.hinted |= self._dialect.hints(sheet.rows)
         return PositionsRead(items, sheet.pages)
 
     def _orders(self, sheet: Sheet, look: _Look) -> list[VenueOrder]:
@@ -207,15 +214,19 @@ class ReadingGateway:
         return items, unresolved
 
     async def _read_doubtful_again(self, look: _Look) -> None:
-        """A position without a stop decides something: a list of orders that left one out must not pass for the truth."""
-        doubtful = sorted({position.symbol for position in unprotected(look.positions, look.orders)})
-        if not doubtful:
-            return
+        """A list of orders that left one out must not pass for the truth where that decides something.
+
+        That is where a position shows no stop, and where the venue's position rows betray an order that the list lacks.
+        """
+        ordered = {order.symbol for order in look.orders}
+        betrayed = {self._markets.by_venue_symbol.get(symbol) for symbol in look.hinted}
+        doubtful = {position.symbol for position in unprotected(look.positions, look.orders)}
+        doubtful |= {listed.symbol for listed in betrayed if listed and listed.symbol not in ordered}
         if len(doubtful) > _MOST_BY_SYMBOL:
             again = self._orders(await self._dialect.orders(self._client), look)
             agree_orders(look.orders, again)
             return
-        for symbol in doubtful:
+        for symbol in sorted(doubtful):
             listed = self._markets.by_symbol[symbol]
             again = self._orders(await self._dialect.orders(self._client, listed), look)
             agree_orders([order for order in look.orders if order.symbol == symbol], again)
