@@ -60,10 +60,11 @@ class Heard:
     """What came over the wire for one call: the last HTTP status, headers (lower-case names) and body."""
 
     status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
+    # A venue may echo a key: what it wrote stays out of the repr, which tracebacks with locals print.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str = field(default="", repr=False)
     requests: int = 0
-    bodies: list[str] | None = None  # every body, where somebody wants to look at them all
+    bodies: list[str] | None = field(default=None, repr=False)  # all of them, for who wants to look at each
 
     def hear(self, status: int, headers: Mapping[str, str], body: str) -> None:
         """Note one HTTP response; of several, a bad one is not hidden by those after it."""

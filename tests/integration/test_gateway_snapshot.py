@@ -8,7 +8,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 
 from posguard.exchange import reading
@@ -17,26 +16,12 @@ from posguard.exchange.gateway import open_gateway
 from posguard.model.position import PositionSide, Side
 from posguard.model.venue import OrderKind, World
 from posguard.settings import VenueSettings
-from posguard.simulator import Simulator
-from posguard.simulator.client import SimulatorControl
 from tests.fixtures.gateways import VENUES, gateway, plant, settings, venue_settings
 
 POSITIONS = {"binance": "/fapi/v3/positionRisk", "bybit": "/v5/position/list"}
 STOPS = {"binance": "/fapi/v1/openAlgoOrders", "bybit": "/v5/order/realtime"}
 TIME = {"binance": "/fapi/v1/time", "bybit": "/v5/market/time"}
 MARKETS = {"binance": "/fapi/v1/exchangeInfo", "bybit": "/v5/market/instruments-info"}
-
-
-@pytest_asyncio.fixture
-async def sim():
-    async with Simulator(seed=1) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def control(sim):
-    async with SimulatorControl(sim.base_url) as speaks:
-        yield speaks
 
 
 async def world(control, exchange):
