@@ -60,6 +60,10 @@ class SettingsError(OperatorError):
     """A setting is missing or wrong."""
 
 
+class SuiteError(OperatorError):
+    """A suite file cannot be used as it is written."""
+
+
 class SchemaError(OperatorError):
     """The database lacks what posguard needs, or is not the bot's."""
 

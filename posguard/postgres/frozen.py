@@ -1,0 +1,101 @@
+"""One instant of the database for a library that opens its own connections: all of them see the same rows, and only read.
+
+The library gets a connect function and two hooks; address and password stay here.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import sqlalchemy.event
+from psycopg import IsolationLevel, sql
+
+from posguard.errors import SettingsError
+from posguard.postgres.drivers import mapped_driver_error, secrets_of
+from posguard.postgres.pool import NO_DSN, NO_DSN_HINT
+from posguard.postgres.queries import script
+from posguard.settings import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from pydantic import SecretStr
+    from sqlalchemy import Connection, Engine
+
+
+@dataclass(frozen=True)
+class FrozenView:
+    """The database as it stood at `as_of` (the server's clock, aware UTC).
+
+    `columns` holds `schema.table.column` of the bot's and posguard's tables, whether the role may read them or not.
+    """
+
+    as_of: datetime
+    snapshot: str
+    columns: frozenset[str]
+    _dsn: SecretStr = field(repr=False)
+    _statement_limit: float
+    _ends_at: float
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A new connection whose transactions are REPEATABLE READ, READ ONLY."""
+        return _connect(self._dsn)
+
+    def follow(self, engine: Engine) -> None:
+        """Makes every transaction of the engine see this view, with unqualified names found in schema monitoring.
+
+        A statement is cut at its limit, or at the end of the view's whole time, whichever is sooner.
+        """
+        sqlalchemy.event.listen(engine, "begin", self._join)
+
+    def cleaned(self, text: str) -> str:
+        """`text` without the address and its password."""
+        return redact(text, self._dsn, *secrets_of(self._dsn))
+
+    def _join(self, connection: Connection) -> None:
+        left = min(self._statement_limit, max(self._ends_at - time.monotonic(), 0.001))
+        statement = sql.SQL(script("join_frozen_view")).format(
+            snapshot=sql.Literal(self.snapshot), milliseconds=sql.Literal(int(left * 1000))
+        )
+        connection.exec_driver_sql(statement.as_string(None))
+
+
+@contextmanager
+def frozen_view(
+    dsn: SecretStr | None, *, statement_limit: timedelta, whole_limit: timedelta
+) -> Iterator[FrozenView]:
+    """Holds one instant of the database open until the block ends.
+
+    Raises PosguardError's where the database cannot be reached or read; nothing was changed.
+    """
+    if not dsn:
+        raise SettingsError(NO_DSN, hint=NO_DSN_HINT)
+    try:
+        holder = _connect(dsn)
+    except psycopg.Error as error:
+        raise mapped_driver_error(error, dsn) from None
+    with holder:
+        try:
+            row = holder.execute(script("frozen_view").encode()).fetchone()
+        except psycopg.Error as error:
+            raise mapped_driver_error(error, dsn) from None
+        if row is None:  # a SELECT without FROM has one row
+            raise AssertionError
+        snapshot, as_of, columns = row
+        ends_at = time.monotonic() + whole_limit.total_seconds()
+        yield FrozenView(as_of, snapshot, frozenset(columns), dsn, statement_limit.total_seconds(), ends_at)
+
+
+def _connect(dsn: SecretStr) -> psycopg.Connection[Any]:
+    # No server-side statement outlives its transaction, as poolers in transaction mode want it.
+    connection = psycopg.connect(
+        dsn.get_secret_value(), connect_timeout=10, application_name="posguard suites", prepare_threshold=None
+    )
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    return connection

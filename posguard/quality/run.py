@@ -1,0 +1,175 @@
+"""Runs the suites: the one thin function around Great Expectations, and the only place that imports it.
+
+Everything is judged on one frozen view of the database, so that a row the bot moves meanwhile is seen before or after its
+move and never halfway, and the count of an expectation fits its keys.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from posguard.errors import SettingsError
+from posguard.model.quality import KEYS_KEPT, ExpectationResult
+from posguard.postgres.frozen import FrozenView, frozen_view
+from posguard.quality.outcome import judged, not_applicable, not_judged
+from posguard.quality.suites import ROWS, Expectation, Suite, load_suites
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from datetime import timedelta
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from posguard.settings import Settings
+
+# The statements of all suites together may take this many times the time-out of one.
+_WHOLE = 4
+# The address Great Expectations is given. It never connects by it, so host and password cannot leak out of its hands.
+_NO_ADDRESS = "postgresql+psycopg://posguard@database/bot"
+
+
+def run_suites(
+    dsn: SecretStr | None,
+    *,
+    suites: Collection[str] | None = None,
+    settings: Settings,
+    folder: Path | None = None,
+) -> tuple[ExpectationResult, ...]:
+    """One result for each expectation of the suites (default: all), in the order of the files.
+
+    Reads only. An expectation that cannot be judged is a result with outcome `error`, not an exception. Raises SuiteError
+    for a file that cannot be used, and PosguardError's others where the database cannot be reached; nothing was changed.
+    The first call in a process takes some seconds, which is Great Expectations being imported.
+    """
+    chosen = load_suites(suites, folder)
+    limit = settings.database_timeout
+    with (
+        frozen_view(dsn, statement_limit=limit, whole_limit=limit * _WHOLE) as view,
+        _datasource(view) as datasource,
+    ):
+        return tuple(
+            result for suite in chosen for result in _run_suite(datasource, view, suite, settings.grace)
+        )
+
+
+@contextmanager
+def _datasource(view: FrozenView) -> Iterator[Any]:
+    """A PostgreSQL datasource in a context that lives in memory only: nothing is written, nothing is sent anywhere."""
+    gx = _great_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415 - see _great_expectations
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    datasource = context.data_sources.add_postgres(
+        "bot", connection_string=_NO_ADDRESS, kwargs={"creator": view.connect}
+    )
+    # one engine tests the connection, the other runs the metrics
+    engines = (datasource.get_engine(), datasource.get_execution_engine().engine)
+    try:
+        for engine in engines:
+            view.follow(engine)
+        yield datasource
+    finally:
+        for engine in engines:
+            engine.dispose()
+
+
+def _great_expectations() -> Any:
+    """The library, imported here and not above: it takes some seconds, and DAG files import this module."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    try:
+        with warnings.catch_warnings():
+            # It still imports sre_constants and sre_parse, deprecated since Python 3.11; nothing of ours does.
+            warnings.filterwarnings("ignore", "module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
+            import great_expectations  # noqa: PLC0415
+    except ImportError:
+        raise SettingsError(
+            "Great Expectations is not installed, so no suite was run.",
+            hint="Install the extra: pip install 'posguard[quality]'.",
+        ) from None
+    return great_expectations
+
+
+def _run_suite(
+    datasource: Any, view: FrozenView, suite: Suite, grace: timedelta
+) -> Iterator[ExpectationResult]:
+    applicable: list[Expectation] = []
+    for rule in suite.expectations:
+        if missing := [column for column in rule.needs if column not in view.columns]:
+            yield not_applicable(suite, rule, missing)
+        else:
+            applicable.append(rule)
+    if not applicable:
+        return
+    try:
+        asset = datasource.add_table_asset(suite.name, table_name=suite.table.split(".")[1])
+        batch = asset.add_batch_definition_whole_table("all").get_batch()
+    except Exception as error:  # noqa: BLE001 - Great Expectations raises what its drivers raise; none of it is lost
+        said = view.cleaned(_first_words(error))
+        yield from (not_judged(suite, rule, said) for rule in applicable)
+        return
+    rows = _row_count(batch)
+    for rule in applicable:
+        yield _run_rule(batch, view, suite, rule, grace=grace, rows=rows)
+
+
+def _run_rule(
+    batch: Any, view: FrozenView, suite: Suite, rule: Expectation, *, grace: timedelta, rows: int | None
+) -> ExpectationResult:
+    from great_expectations.expectations.expectation_configuration import (  # noqa: PLC0415 - see _great_expectations
+        ExpectationConfiguration,
+    )
+
+    query = rule.query_at(suite.table, view.as_of, grace)
+    try:
+        configuration = ExpectationConfiguration(
+            type=rule.type, kwargs=rule.kwargs_at(view.as_of, grace), severity=str(rule.severity)
+        )
+        # one at a time: a metric that fails would take its neighbours in one bundled statement with it
+        found = batch.validate(configuration.to_domain_obj(), result_format=_result_format(suite, rule))
+    except Exception as error:  # noqa: BLE001 - as above
+        return not_judged(suite, rule, view.cleaned(_first_words(error)), rows=rows, query=query)
+    return judged(
+        suite,
+        rule,
+        success=found.success,
+        result=found.result or {},
+        exceptions=found.exception_info or {},
+        rows=rows,
+        query=query,
+        cleaned=view.cleaned,
+    )
+
+
+def _result_format(suite: Suite, rule: Expectation) -> dict[str, Any]:
+    """Up to 200 keys of failing rows. A query's rows come with COMPLETE only, which is bounded to 200 by itself."""
+    if rule.type == ROWS:
+        return {"result_format": "COMPLETE"}
+    return {
+        "result_format": "SUMMARY",
+        "unexpected_index_column_names": [suite.key],
+        "partial_unexpected_count": KEYS_KEPT,
+        "return_unexpected_index_query": True,
+    }
+
+
+def _row_count(batch: Any) -> int | None:
+    from great_expectations.expectations import ExpectTableRowCountToBeBetween  # noqa: PLC0415 - see _great_expectations
+
+    found = batch.validate(ExpectTableRowCountToBeBetween(min_value=0))
+    count = (found.result or {}).get("observed_value")
+    return count if isinstance(count, int) else None
+
+
+def _first_words(error: BaseException) -> str:
+    """What the driver said where a driver is behind the error, else what the error says."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if (driver := getattr(cause, "orig", None)) is not None:
+            return str(driver)
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
