@@ -108,7 +108,7 @@ CREATE TABLE posguard.suite_results (
     title text NOT NULL,
     severity text NOT NULL CHECK (severity IN ('critical', 'warning', 'info')),
     owner text NOT NULL,
-    result text NOT NULL CHECK (result IN ('pass', 'violation', 'error')),
+    result text NOT NULL CHECK (result IN ('pass', 'violation', 'error', 'not_applicable')),
     rows_checked bigint,
     failing bigint NOT NULL DEFAULT 0,
     failing_keys jsonb NOT NULL DEFAULT '[]',
@@ -116,4 +116,4 @@ CREATE TABLE posguard.suite_results (
     query text NOT NULL DEFAULT '',
     UNIQUE (run_id, suite, expectation)
 );
-COMMENT ON TABLE posguard.suite_results IS 'One row per expectation and run; error means it could not be judged, which is not a violation.';
+COMMENT ON TABLE posguard.suite_results IS 'One row per expectation and run; error means it could not be judged, which is not a violation; not_applicable that the deployment lacks its column.';

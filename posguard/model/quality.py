@@ -33,7 +33,8 @@ class ExpectationResult:
 
     `expectation` is its stable id. `rows_checked` counts the rows of the table at the run's instant, None where they could
     not be counted. `failing` counts all failing rows, `failing_keys` names the first 200 of them in ascending order, as
-    text. `message` is one sentence for people; `query` finds the failing rows of that instant again in psql.
+    text. `message` is one sentence for people; `query` is the SQL that finds the failing rows of that instant again in psql,
+    empty for a pass.
     """
 
     suite: str

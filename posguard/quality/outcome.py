@@ -69,7 +69,7 @@ def judged(
         )
     counted = "The rows" if rows is None else f"{rows} rows"
     if success:
-        return _result(suite, rule, Outcome.PASS, rows=rows, message=f"{counted} checked.", query=query)
+        return _result(suite, rule, Outcome.PASS, rows=rows, message=f"{counted} checked.")
     keys = _keys(suite.key, result)
     listed = ", ".join(keys[:_SHOWN]) + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
     of = "" if rows is None else f" of {rows}"

@@ -84,7 +84,9 @@ def _great_expectations() -> Any:
     try:
         with warnings.catch_warnings():
             # It still imports sre_constants and sre_parse, deprecated since Python 3.11; nothing of ours does.
-            warnings.filterwarnings("ignore", "module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
+            warnings.filterwarnings(
+                "ignore", "module 'sre_(constants|parse)' is deprecated", DeprecationWarning
+            )
             import great_expectations  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
