@@ -34,3 +34,8 @@ OneSymbol = Annotated[
 OfTarget = Annotated[
     Target, typer.Option("--target", help="posguard: its own schema; bot: the bot's tables (not built yet).")
 ]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides; your login name by default.")]
+Until = Annotated[
+    str,
+    typer.Option("--until", metavar="WHEN", help="8h, 2d or a date (UTC); without it there is no end."),
+]

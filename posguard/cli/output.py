@@ -32,6 +32,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def clean(text: str) -> str:
+    """`text` without control characters: what a database or a venue holds must not steer the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def without_secrets(text: str) -> str:
     """`text` without the values of the environment's secrets and without passwords in addresses."""
     from posguard.settings import redact
@@ -63,12 +68,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(clean(cell), style=_STYLES.get(cell, "")) for cell in row))
     Console().print(shown)
 
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    cells = [tuple(columns), *(tuple(one_line(cell) or "-" for cell in row) for row in rows)]
+    cells = [tuple(columns), *(tuple(one_line(clean(cell)) or "-" for cell in row) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

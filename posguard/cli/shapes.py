@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from posguard.cli.options import Target
+
+if TYPE_CHECKING:
+    from posguard.model.finding import Finding, FindingEvent, IgnoreRule, StoredFinding
 
 
 class Shape(BaseModel):
@@ -35,3 +41,150 @@ class SchemaChange(Shape):
     confirm: str | None = Field(
         default=None, description="what --confirm has to say; null where nothing waits for it"
     )
+
+
+class FindingShape(Shape):
+    """One problem: what is wrong, both sides of it, how sure that is, and what mends it."""
+
+    fingerprint: str = Field(description="the problem's stable identity: the same at every run")
+    kind: str = Field(description="what is wrong; docs/runbook.md has a section for each kind")
+    severity: str = Field(description="critical, warning or info")
+    proof: str = Field(description="proven or suspected")
+    exchange: str = Field(description="binance or bybit, or what the row says")
+    account: str = Field(description="the account's name in the settings")
+    symbol: str = Field(description="canonical, such as BTCUSDT")
+    position_side: str = Field(description="both in one-way mode, long or short in hedge mode")
+    title: str = Field(description="the problem in one sentence")
+    row_ids: tuple[int, ...] = Field(description="rows of monitoring.positions")
+    order_ids: tuple[str, ...] = Field(description="orders on the venue")
+    database: tuple[dict[str, str], ...] = Field(description="the database's side, a mapping for each row")
+    venue: tuple[dict[str, str], ...] = Field(
+        description="the venue's side, a mapping for each position or order"
+    )
+    differing: tuple[str, ...] = Field(description="the fields that do not agree")
+    evidence: tuple[str, ...] = Field(description="a sentence each: what proves it, or what is missing")
+    repair: str = Field(description="the command that mends it; empty: no automatic repair")
+    repair_built: bool = Field(description="false while that command is not part of this version")
+    runbook: str = Field(description="the section of docs/runbook.md")
+
+    @classmethod
+    def of(cls, finding: Finding) -> FindingShape:
+        """The shape of a finding."""
+        return FindingShape(
+            fingerprint=finding.fingerprint,
+            kind=finding.kind,
+            severity=finding.severity,
+            proof=finding.proof,
+            exchange=finding.exchange,
+            account=finding.account,
+            symbol=finding.symbol,
+            position_side=finding.position_side,
+            title=finding.title,
+            row_ids=finding.row_ids,
+            order_ids=finding.order_ids,
+            database=tuple(dict(side) for side in finding.database),
+            venue=tuple(dict(side) for side in finding.venue),
+            differing=finding.differing,
+            evidence=finding.evidence,
+            repair=finding.repair,
+            repair_built=finding.repair_built,
+            runbook=finding.runbook,
+        )
+
+
+class EventShape(Shape):
+    """One thing that happened to a finding."""
+
+    at: datetime = Field(description="when")
+    event: str = Field(description="found, proven, changed, acknowledged, dismissed, resolved, reopened …")
+    run_id: int | None = Field(description="the run that did it; null: a person")
+    actor: str = Field(description="the person or the rule")
+    note: str = Field(description="what was said")
+
+
+class StoredFindingShape(FindingShape):
+    """A finding with its life."""
+
+    id: int = Field(description="the number the desk knows it by")
+    state: str = Field(description="open, acknowledged, dismissed or resolved")
+    first_seen: datetime = Field(description="the first run that saw it")
+    last_seen: datetime = Field(description="the last run that saw it")
+    first_run: int = Field(description="that run's id")
+    last_run: int = Field(description="that run's id")
+    resolved_at: datetime | None = Field(description="null while it is not resolved")
+    reopened: int = Field(description="how often it came back")
+    decided_by: str = Field(description="who acknowledged or dismissed it")
+    reason: str = Field(description="and why")
+    until: datetime | None = Field(description="until when it is dismissed; null: no end")
+
+    @classmethod
+    def stored(cls, found: StoredFinding) -> Self:
+        """The shape of a stored finding."""
+        return cls(
+            **dict(FindingShape.of(found.finding)),
+            id=found.id,
+            state=found.state,
+            first_seen=found.first_seen,
+            last_seen=found.last_seen,
+            first_run=found.first_run,
+            last_run=found.last_run,
+            resolved_at=found.resolved_at,
+            reopened=found.reopened,
+            decided_by=found.decided_by,
+            reason=found.reason,
+            until=found.until,
+        )
+
+
+class FindingList(Shape):
+    """`posguard findings list --json`."""
+
+    findings: tuple[StoredFindingShape, ...] = Field(description="the worst first")
+
+
+class FindingDetail(Shape):
+    """`posguard findings show --json`."""
+
+    finding: StoredFindingShape = Field(description="the finding")
+    events: tuple[EventShape, ...] = Field(description="its life, the oldest first")
+
+    @classmethod
+    def of(cls, found: StoredFinding, events: list[FindingEvent]) -> Self:
+        """The shape of a finding and its life."""
+        lived = tuple(
+            EventShape(at=e.at, event=e.event, run_id=e.run_id, actor=e.actor, note=e.note) for e in events
+        )
+        return cls(finding=StoredFindingShape.stored(found), events=lived)
+
+
+class RuleShape(Shape):
+    """An ignore rule: positions traded by hand."""
+
+    id: int = Field(description="the rule's number")
+    exchange: str = Field(description="of this exchange")
+    account: str = Field(description="and account")
+    symbol: str = Field(description="and canonical symbol")
+    reason: str = Field(description="why")
+    created_by: str = Field(description="who made it")
+    created_at: datetime = Field(description="when")
+    until: datetime | None = Field(description="until when it is in force; null: no end")
+
+    @classmethod
+    def of(cls, rule: IgnoreRule) -> Self:
+        """The shape of a rule."""
+        return cls(
+            id=rule.id,
+            exchange=rule.exchange,
+            account=rule.account,
+            symbol=rule.symbol,
+            reason=rule.reason,
+            created_by=rule.created_by,
+            created_at=rule.created_at,
+            until=rule.until,
+        )
+
+
+class RuleList(Shape):
+    """`posguard findings ignore … --json`: the rules concerned."""
+
+    rules: tuple[RuleShape, ...] = Field(description="the oldest first")

@@ -153,3 +153,12 @@ def test_every_group_has_no_light_import_that_needs_an_extra(tmp_path):
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_newest_schema_is_the_newest_migration():
+    from alembic.script import ScriptDirectory
+
+    from posguard.postgres.migrate import MIGRATIONS
+    from posguard.postgres.schema import NEWEST
+
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == NEWEST
