@@ -86,6 +86,7 @@ CREATE TABLE posguard.finding_events (
 );
 COMMENT ON TABLE posguard.finding_events IS 'What happened to a finding, beside its present state.';
 CREATE INDEX finding_events_by_finding ON posguard.finding_events (finding_id, id);
+CREATE INDEX finding_events_by_run ON posguard.finding_events (run_id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE posguard.ignore_rules (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -69,6 +69,18 @@ async def events_of(connection: Any, finding_id: int) -> list[FindingEvent]:
     return [_event(r) async for r in queries("findings").events_of(connection, finding_id=finding_id)]
 
 
+async def by_ids(connection: Any, ids: Collection[int]) -> dict[int, StoredFinding]:
+    """The findings of some ids, by id; unknown ids are left out."""
+    found = [_stored(record) async for record in queries("findings").by_ids(connection, ids=list(ids))]
+    return {stored.id: stored for stored in found}
+
+
+async def events_of_run(connection: Any, run_id: int, limit: int = 500) -> list[FindingEvent]:
+    """What one run changed, in order; a finding that was only seen again is not among it."""
+    found = queries("findings").events_of_run(connection, run_id=run_id, limit=limit)
+    return [_event(record) async for record in found]
+
+
 async def recent_events(connection: Any, limit: int) -> list[FindingEvent]:
     """What happened to any finding, the newest first."""
     return [_event(r) async for r in queries("findings").recent_events(connection, limit=limit)]

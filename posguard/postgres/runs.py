@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,19 @@ async def run_by_external_id(connection: Any, external_id: str) -> StoredRun | N
     """The run of a scheduler's run, or None; a try that ended comes before one that died."""
     run_id = await queries("runs").id_by_external_id(connection, external_id=external_id)
     return await run_by_id(connection, run_id) if run_id is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """Ids of runs, None where there is none: the newest over everything that ended, well or not; the last complete one."""
+
+    ended: int | None
+    complete: int | None
+
+
+async def landmarks(connection: Any) -> Landmarks:
+    """The runs from which somebody tells how things stand; filtered runs say nothing of the whole and are left out."""
+    return Landmarks(**dict(await queries("runs").landmarks(connection)))
 
 
 async def database_fingerprint(connection: Any) -> str:

@@ -33,6 +33,13 @@ SELECT * FROM posguard.findings WHERE id = :id FOR UPDATE;
 -- name: events_of
 SELECT * FROM posguard.finding_events WHERE finding_id = :finding_id ORDER BY id;
 
+-- name: by_ids
+SELECT * FROM posguard.findings WHERE id = ANY(:ids::bigint []) ORDER BY id;
+
+-- name: events_of_run
+-- What one run changed; a finding that was only seen again has no event.
+SELECT * FROM posguard.finding_events WHERE run_id = :run_id ORDER BY id LIMIT :limit;
+
 -- name: recent_events
 SELECT * FROM posguard.finding_events ORDER BY id DESC LIMIT :limit;
 

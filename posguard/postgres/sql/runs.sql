@@ -84,3 +84,17 @@ SELECT system_identifier::text FROM pg_catalog.pg_control_system();
 
 -- name: database_identity$
 SELECT oid::text || ':' || datname FROM pg_catalog.pg_database WHERE datname = current_database();
+
+-- name: landmarks^
+-- The newest run over everything that ended, and the last of those that was complete.
+SELECT
+    (
+        SELECT id FROM posguard.runs
+        WHERE outcome <> 'running' AND scope_exchange = '' AND scope_symbol = ''
+        ORDER BY id DESC LIMIT 1
+    ) AS ended,
+    (
+        SELECT id FROM posguard.runs
+        WHERE outcome IN ('clean', 'problems') AND scope_exchange = '' AND scope_symbol = ''
+        ORDER BY id DESC LIMIT 1
+    ) AS complete;

@@ -1,0 +1,253 @@
+"""HTML from what is known: Jinja2 with autoescape always on, a sheet of our own, no script, nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from posguard.errors import PosguardError
+from posguard.model.duration import spell_duration
+from posguard.model.finding import FindingState, Kind, Severity
+from posguard.model.run import RunOutcome
+from posguard.report.chart import tone, trend
+from posguard.report.runbook import section
+from posguard.report.sides import both_sides
+from posguard.report.view import (
+    by_severity,
+    compared,
+    first_screen,
+    skipped_text,
+    standing,
+    suites,
+    venue_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from posguard.model.finding import StoredFinding
+    from posguard.model.run import StoredRun
+    from posguard.report.read import KnownFinding, KnownRun
+    from posguard.report.view import Known
+
+# Same-origin only, no script at all; style attributes are refused too, so the charts are plain SVG attributes.
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a page stands: `base` is the path before its links, `current` the entry of its navigation.
+
+    A page with `inline_style` is a file of its own: it carries its sheet and has no links to others.
+    """
+
+    at: datetime
+    base: str = ""
+    current: str = ""
+    limit: int = 50
+    inline_style: Markup = field(default_factory=Markup)
+    policy: str = POLICY
+    unfold: bool = False
+
+    def link(self, path: str) -> str:
+        """The address of another page of the report."""
+        return self.base + path
+
+    def finding_link(self, finding_id: int) -> str:
+        """The address of a finding: its page, or its place in the file."""
+        return f"#finding-{finding_id}" if self.inline_style else self.link(f"/findings/{finding_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filters of the list of findings, as typed; `state` empty means everything that is not resolved."""
+
+    state: str = ""
+    severity: str = ""
+    kind: tuple[str, ...] = ()
+    exchange: str = ""
+    symbol: str = ""
+
+    @property
+    def states(self) -> tuple[FindingState, ...]:
+        """The states asked for; none means any."""
+        if self.state == "any":
+            return ()
+        if self.state in set(FindingState):
+            return (FindingState(self.state),)
+        return (FindingState.OPEN, FindingState.ACKNOWLEDGED, FindingState.DISMISSED)
+
+    @property
+    def severities(self) -> tuple[Severity, ...]:
+        """The severity asked for; none means any."""
+        return (Severity(self.severity),) if self.severity in set(Severity) else ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds asked for; none means any."""
+        return tuple(Kind(kind) for kind in self.kind if kind in set(Kind))
+
+
+def overview(known: Known, page: Page) -> str:
+    """The first page."""
+    return _html(
+        "overview.html",
+        page=page,
+        screen=first_screen(known),
+        run=known.run,
+        groups=by_severity(known.findings),
+        dismissed=known.dismissed,
+        suites=suites(known.results, known.strips),
+        results_of=known.results_of,
+        trend=trend(known.runs),
+    )
+
+
+def finding_list(known: Known, found: Sequence[StoredFinding], asked: Asked, page: Page) -> str:
+    """The findings that match a filter."""
+    return _html(
+        "findings.html",
+        page=page,
+        screen=first_screen(known),
+        run=known.run,
+        findings=found,
+        asked=asked,
+        kinds=tuple(Kind),
+    )
+
+
+def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
+    """One finding with both sides, its life and its section of the runbook."""
+    return _html(
+        "finding.html",
+        page=page,
+        screen=first_screen(known),
+        run=known.run,
+        stored=found.stored,
+        events=found.events,
+        runbook=Markup(section(found.stored.finding.runbook)),  # noqa: S704 - our own file, through a renderer without raw HTML
+    )
+
+
+def run_list(known: Known, runs: Sequence[StoredRun], page: Page, *, before: int | None = None) -> str:
+    """The history of runs."""
+    older = runs[-1].id if len(runs) == page.limit else None
+    return _html(
+        "runs.html",
+        page=page,
+        screen=first_screen(known),
+        runs=runs,
+        older=older,
+        asked_before=before is not None,
+        trend=trend(runs),
+    )
+
+
+def one_run(known: Known, shown: KnownRun, page: Page) -> str:
+    """One run: its venues, what it changed, its suites."""
+    run = shown.run
+    return _html(
+        "run.html",
+        page=page,
+        screen=first_screen(known),
+        shown=run,
+        compared=compared(run),
+        venues=tuple(venue_line(v) for v in run.venues),
+        changes=shown.changes,
+        skipped=[skipped_text(s, ids=50) for s in run.skipped],
+        suites=suites(shown.results),
+    )
+
+
+def problem(error: PosguardError, page: Page, *, what: str = "cannot be read") -> str:
+    """The page that stands where nothing can be shown: what happened and what to do."""
+    return _html("problem.html", page=page, screen=None, what=what, message=error.message, hint=error.hint)
+
+
+def style() -> str:
+    """The sheet that every page uses."""
+    return files("posguard.report").joinpath("static/report.css").read_text(encoding="utf-8")
+
+
+def file_page(at: datetime) -> Page:
+    """The page of a saved file: its sheet inside, allowed by its hash and nothing else."""
+    sheet = style()
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return Page(at=at, inline_style=Markup(sheet), policy=policy, limit=10_000)  # noqa: S704 - our own file
+
+
+def words(text: str) -> str:
+    """`orphaned_db` as `Orphaned in the database`; other ids with their underscores gone."""
+    return _WORDS.get(text) or text.replace("_", " ").capitalize()
+
+
+_WORDS = {
+    Kind.ORPHANED_DB.value: "Orphaned in database",
+    Kind.EXTERNAL_POSITION.value: "External position",
+    "info": "Information",
+    "clear": "Clear",
+    "absent": "No data",
+}
+
+
+def _moment(at: datetime) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _ago(at: datetime, now: datetime) -> Markup:
+    text = spell_duration(now - at).split(" ")
+    short = " ".join(text[:2])
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), f"first seen {at:%Y-%m-%d %H:%M:%S} UTC", short
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
+
+
+def _outcome(run: StoredRun) -> str:
+    return "under way" if run.outcome is RunOutcome.RUNNING else run.outcome.value
+
+
+def _kinds_query(kinds: Iterable[Kind]) -> str:
+    return urlencode([("kind", kind.value) for kind in kinds])
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("posguard.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "ago": _ago,
+        "kinds_query": _kinds_query,
+        "moment": _moment,
+        "number": _number,
+        "outcome": _outcome,
+        "sides": both_sides,
+        "spell": spell_duration,
+        "standing": standing,
+        "tone": tone,
+        "words": words,
+    }
+    return environment
+
+
+def _html(template: str, **values: Any) -> str:
+    context: Mapping[str, Any] = values
+    return _environment().get_template(template).render(context)

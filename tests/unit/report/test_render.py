@@ -1,0 +1,157 @@
+"""The pages as HTML: nothing unescaped, no script, nothing from elsewhere, and one sheet that the policy allows."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from posguard.errors import SchemaError
+from posguard.model.finding import EventKind, FindingEvent, FindingState, Kind, Severity
+from posguard.model.quality import Outcome
+from posguard.report import render
+from posguard.report.read import KnownFinding, KnownRun
+from posguard.report.render import Asked, Page
+from posguard.report.view import Known
+from tests.fixtures.known import AT, known, result, stored_finding, stored_run, verdict
+
+NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}"
+PAGE = Page(at=AT, base="/posguard")
+LOST = (f"positions: {NASTY}",)
+
+
+def hostile():
+    """Every text that somebody else can write, hostile at once."""
+    finding = stored_finding(
+        symbol=NASTY,
+        exchange=NASTY,
+        account=NASTY,
+        title=NASTY,
+        database=({"id": NASTY, NASTY: NASTY},),
+        venue=({"order_id": NASTY},),
+        differing=(NASTY,),
+        evidence=(NASTY,),
+        repair=NASTY,
+        reason=NASTY,
+        state=FindingState.ACKNOWLEDGED,
+    )
+    bad = result(
+        outcome=Outcome.VIOLATION,
+        title=NASTY,
+        owner=NASTY,
+        message=NASTY,
+        query=NASTY,
+        failing=1,
+        failing_keys=(NASTY,),
+    )
+    run = stored_run(venues=[verdict(reasons=LOST)], notes=(NASTY,), external_id=NASTY, world=NASTY)
+    return known(run, [finding], results=(bad,), results_of=100), finding, run, bad
+
+
+def pages():
+    what, finding, run, bad = hostile()
+    event = FindingEvent(1, AT, EventKind.CHANGED, 100, NASTY, NASTY)
+    asked = Asked(symbol=NASTY, kind=(NASTY,))
+    return {
+        "overview": render.overview(what, PAGE),
+        "file": render.overview(what, render.file_page(AT)),
+        "list": render.finding_list(what, [finding], asked, PAGE),
+        "finding": render.one_finding(what, KnownFinding(finding, (event,)), PAGE),
+        "runs": render.run_list(what, [run], PAGE),
+        "run": render.one_run(what, KnownRun(run, ((event, finding),), (bad,)), PAGE),
+        "problem": render.problem(SchemaError(NASTY, hint=NASTY), PAGE),
+        "absent": render.overview(Known(AT), PAGE),
+    }
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a text: the elements with their attributes."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("name", list(pages()))
+def test_nothing_that_others_wrote_becomes_an_element(name):
+    html = pages()[name]
+    tags = {tag for tag, _ in Elements(html).found}
+    assert tags.isdisjoint({"script", "img", "iframe", "object", "base"})
+    if name != "absent":
+        assert "&lt;script&gt;" in html
+        assert "{{ 7*7 }}" in html
+
+
+@pytest.mark.parametrize("name", list(pages()))
+def test_no_page_needs_the_network_a_script_or_a_style_attribute(name):
+    for tag, attributes in Elements(pages()[name]).found:
+        assert "style" not in attributes, tag
+        assert not [a for a in attributes if a.startswith("on")], tag
+        for target in ("href", "src", "action"):
+            assert attributes.get(target, "/").startswith(("/posguard/", "/", "#")), attributes
+            assert not attributes.get(target, "/").startswith("//"), attributes
+
+
+def test_the_file_carries_its_sheet_and_a_policy_that_allows_that_sheet_alone():
+    html = render.overview(known(findings=[stored_finding()]), render.file_page(AT))
+    sheet = re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    assert f"style-src &#39;sha256-{digest}&#39;" in html
+    assert "default-src &#39;none&#39;" in html
+    assert not re.search(r"(?:href|src)=\"[^#]", html)
+
+
+def test_links_stay_under_the_base():
+    html = render.overview(known(findings=[stored_finding()]), PAGE)
+    targets = set(re.findall(r"(?:href|action)=\"([^\"]+)\"", html))
+    assert "/posguard/findings/1" in targets
+    assert all(target.startswith(("/posguard/", "#")) for target in targets)
+
+
+def test_inconclusive_is_grey_and_named_and_never_clear():
+    run = stored_run(venues=[verdict(reasons=("HTTP 524",)), verdict("bybit")])
+    html = render.overview(known(run), PAGE)
+    assert 'class="hero inconclusive"' in html
+    assert "INCONCLUSIVE" in html
+    assert 'class="hero clear"' not in html
+    assert "binance: HTTP 524" in html
+
+
+def test_world_and_age_stand_on_every_page_and_demo_data_says_so():
+    demo = known(demo=True, findings=[stored_finding()])
+    for html in (
+        render.overview(demo, PAGE),
+        render.finding_list(demo, [], Asked(), PAGE),
+        render.run_list(demo, [], PAGE),
+        render.one_finding(demo, KnownFinding(stored_finding(), ()), PAGE),
+    ):
+        assert "DEMO DATA" in html
+        assert "binance <b>testnet</b>" in html
+        assert "data <b>7 min old</b>" in html
+    assert "DEMO DATA" not in render.overview(known(), PAGE)
+
+
+def test_a_command_that_is_not_built_is_marked_and_a_missing_one_says_so():
+    built = stored_finding(1, repair_built=True)
+    unbuilt = stored_finding(2, repair_built=False)
+    none = stored_finding(3, Kind.UNKNOWN_STATUS, Severity.WARNING, repair="")
+    html = {f.id: render.one_finding(known(), KnownFinding(f, ()), PAGE) for f in (built, unbuilt, none)}
+    assert "not built yet" not in html[1]
+    assert "not built yet" in html[2]
+    assert "No automatic repair" in html[3]
+    assert "runbook.md#unknown-status" in html[3]
+
+
+def test_what_is_not_asked_for_is_refused_quietly():
+    asked = Asked(state="nonsense", severity="nonsense", kind=("nonsense", "zombie_order"))
+    assert asked.severities == ()
+    assert asked.kinds == (Kind.ZOMBIE_ORDER,)
+    assert FindingState.RESOLVED not in asked.states
+    assert Asked(state="any").states == ()
