@@ -30,7 +30,8 @@ NO_DSN_HINT = (
 )
 
 
-async def _prepare(connection: Any) -> None:
+async def set_json(connection: Any) -> None:
+    """Lets a connection take and give JSON columns as Python values."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
@@ -74,7 +75,7 @@ class Database:
                 timeout=10,
                 statement_cache_size=0,
                 server_settings=options,
-                init=_prepare,
+                init=set_json,
             )
         return cls(pool, secret)
 
