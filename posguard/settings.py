@@ -10,6 +10,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -18,6 +19,7 @@ from posguard.model.duration import parse_duration
 from posguard.model.venue import VenueId, World
 
 ExchangeName = Literal["binance", "bybit"]
+ENV_FILE = ".env"
 EXCHANGES: tuple[ExchangeName, ...] = ("binance", "bybit")
 
 
@@ -58,7 +60,7 @@ class Settings(BaseSettings):
     """The settings of one process. Field names in capitals behind POSGUARD_ are the environment's; docs/configuration.md lists them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="POSGUARD_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix="POSGUARD_", env_file=ENV_FILE, extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     dsn: SecretStr | None = Field(None, description="PostgreSQL address of the bot's database")
@@ -111,9 +113,14 @@ def venues_from_environment(
     Without a world the bot's own BINANCE_TESTNET / BYBIT_TESTNET decides between testnet and a refusal: production is
     used only where POSGUARD_<EXCHANGE>_WORLD says `production`. Raises SettingsError.
     """
-    env = dict(os.environ) if env is None else env
+    env = {**_env_file(), **os.environ} if env is None else env
     found = [venue for name in EXCHANGES if (venue := _venue_from_environment(name, env)) is not None]
     return (*found, *settings.venues)
+
+
+def _env_file() -> dict[str, str]:
+    """The .env file of the present folder, which Settings reads too; what the environment says goes before it."""
+    return {name: value for name, value in dotenv_values(ENV_FILE).items() if value is not None}
 
 
 def _venue_from_environment(exchange: ExchangeName, env: dict[str, str]) -> VenueSettings | None:

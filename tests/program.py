@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -57,3 +58,8 @@ def posguard(*words: str, folder: Path, timeout: float = 90, **variables: str) -
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+async def posguard_beside(*words: str, folder: Path, **variables: str) -> Ended:
+    """The same in a thread, so that a simulator in the test's own loop can answer meanwhile."""
+    return await asyncio.to_thread(posguard, *words, folder=folder, **variables)

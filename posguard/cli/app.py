@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, db, findings, output
+from posguard.cli import check, db, findings, output, simulator
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH},
 )
 app.command()(check.check)
+app.command()(simulator.simulator)
 app.add_typer(findings.app, name="findings")
 app.add_typer(db.app, name="db")
 

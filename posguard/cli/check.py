@@ -1,13 +1,138 @@
-"""`posguard check`: looks at everything posguard needs, and touches nothing."""
+"""`posguard check`: looks at everything the hourly run needs, and touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posguard.cli.options import AsJson, OnDemo
+from posguard.errors import OperatorError, PosguardError, SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from posguard.cli.checking import Line
+    from posguard.settings import Settings, VenueSettings
 
 
-def check() -> None:
-    """Look without touching at all that posguard needs (not built yet).
+def check(*, demo: OnDemo = False, as_json: AsJson = False) -> None:
+    """Look, without touching, at all the hourly run needs: database, schema, privileges, keys, clocks, worlds, disk.
+
+    Exit code 0 where nothing stands in the way (warnings included), 3 where something does.
 
     \b
     Examples:
       posguard check
+      posguard check --demo
+      posguard check --json
     """
-    from posguard.errors import NotBuiltError
+    from posguard.cli import checking, output
+    from posguard.cli.checking import Mark
+    from posguard.cli.shapes import CheckLine, CheckReport
 
-    raise NotBuiltError("`posguard check` is not built yet. Nothing was done.")
+    output.structured_log_to_stderr()
+    lines: list[Line] = []
+    dsn, venues, settings = _settings(lines, demo=demo)
+    with output.progress("looking …"):
+        lines += asyncio.run(_look(dsn, venues, settings))
+    lines.append(checking.log_sources())
+    lines.append(checking.disk(str(Path.cwd()), shutil.disk_usage(Path.cwd()).free))
+    failed = [line for line in lines if line.mark is Mark.FAIL]
+    if as_json:
+        shown = tuple(
+            CheckLine(area=line.area, what=line.what, mark=line.mark, said=line.said, todo=line.todo)
+            for line in lines
+        )
+        output.emit(CheckReport(lines=shown, passed=not failed))
+    else:
+        output.table(
+            ("area", "what", "", "seen", "to do"),
+            [(line.area, line.what, line.mark, line.said, line.todo) for line in lines],
+        )
+    if failed:
+        more = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
+        raise OperatorError(
+            f"{failed[0].what}: {failed[0].said}. Nothing was changed.", hint=failed[0].todo + more
+        )
+
+
+async def _look(
+    dsn: SecretStr | None, venues: tuple[VenueSettings, ...], settings: Settings
+) -> tuple[Line, ...]:
+    found = await asyncio.gather(
+        _database(dsn, venues, settings), *(_venue(venue, settings) for venue in venues)
+    )
+    return tuple(line for part in found for line in part)
+
+
+def _settings(
+    lines: list[Line], *, demo: bool
+) -> tuple[SecretStr | None, tuple[VenueSettings, ...], Settings]:
+    """The settings; what is wrong with them in part becomes a line, so that the rest is looked at all the same."""
+    from posguard.cli import checking
+    from posguard.cli.checking import Line, Mark
+    from posguard.cli.connect import demo_record
+    from posguard.settings import ENV_FILE, load_settings, venues_from_environment
+
+    if demo:
+        record = demo_record()
+        return record.dsn, record.venues, load_settings(demo=True, dsn=record.dsn)
+    settings = load_settings()
+    if (env := Path(ENV_FILE)).exists():
+        lines.append(checking.env_file(env.stat().st_mode))
+    venues: tuple[VenueSettings, ...] = ()
+    try:
+        venues = venues_from_environment(settings)
+    except SettingsError as error:
+        lines.append(Line("settings", "venues", Mark.FAIL, error.message.rstrip("."), error.hint))
+    else:
+        if not venues:
+            todo = "Set POSGUARD_BINANCE_KEY and _SECRET, or the same for BYBIT."
+            lines.append(Line("settings", "venues", Mark.FAIL, "no exchange is configured", todo))
+    return settings.dsn, venues, settings
+
+
+async def _database(
+    dsn: SecretStr | None, venues: tuple[VenueSettings, ...], settings: Settings
+) -> list[Line]:
+    from posguard.cli import checking
+    from posguard.postgres.facts import read_facts
+    from posguard.postgres.pool import Database
+
+    try:
+        async with (
+            await Database.open(dsn, application="posguard check", read_only=True, size=1) as db,
+            db.snapshot() as connection,
+        ):
+            facts = await read_facts(connection)
+    except PosguardError as error:
+        said = (
+            error.message.removesuffix(" Nothing was done.").removesuffix(" Nothing was changed.").rstrip(".")
+        )
+        return [checking.Line("database", "connection", checking.Mark.FAIL, said, error.hint)]
+    return [
+        *checking.server(facts, settings.max_clock_skew),
+        *checking.bot_tables(facts),
+        *checking.privileges(facts),
+        *checking.own_schema(facts),
+        *checking.coverage(facts, {venue.exchange for venue in venues}),
+    ]
+
+
+async def _venue(venue: VenueSettings, settings: Settings) -> list[Line]:
+    from posguard.cli import checking
+    from posguard.exchange.gateway import open_gateway
+
+    lines = [checking.world(venue.id, venue.world, venue.base_url)]
+    try:
+        async with open_gateway(venue, settings) as gateway:
+            lines.append(checking.clock(venue.id, await gateway.clock_skew_ms(), settings.max_clock_skew))
+            lines += checking.key(await gateway.permissions(), datetime.now(UTC))
+            lines.append(checking.looked(await gateway.snapshot()))
+    except PosguardError as error:
+        said = error.message.removesuffix(" Nothing was changed.").rstrip(".")
+        lines.append(checking.Line("venues", str(venue.id), checking.Mark.FAIL, said, error.hint))
+    return lines

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _SECRET_NAME = re.compile(r"DSN|KEY|SECRET|PASSWORD|TOKEN|VENUES|_CONN_", re.IGNORECASE)
+_WIDEST = 60
 _STYLES = {
     "critical": "bold red",
     "warning": "yellow",
@@ -74,7 +75,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [tuple(columns), *(tuple(one_line(clean(cell)) or "-" for cell in row) for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    # A cell longer than most screens does not push the columns after it out of sight in every other row.
+    widths = [max(len(row[i]) for row in cells if len(row[i]) <= _WIDEST) for i in range(len(columns))]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 

@@ -188,3 +188,22 @@ class RuleList(Shape):
     """`posguard findings ignore … --json`: the rules concerned."""
 
     rules: tuple[RuleShape, ...] = Field(description="the oldest first")
+
+
+class CheckLine(Shape):
+    """One thing `posguard check` looked at."""
+
+    area: str = Field(description="settings, database, tables, privileges, schema, venues, logs or disk")
+    what: str = Field(description="the thing")
+    mark: str = Field(
+        description="ok, warn, fail (in the way of the hourly run) or none (nothing to look at)"
+    )
+    said: str = Field(description="what was seen")
+    todo: str = Field(description="what to do; empty: nothing")
+
+
+class CheckReport(Shape):
+    """`posguard check --json`."""
+
+    passed: bool = Field(description="whether nothing failed; then the exit code is 0, else 3")
+    lines: tuple[CheckLine, ...] = Field(description="everything looked at")
