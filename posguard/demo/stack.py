@@ -6,6 +6,7 @@ killed demo left running is ended first. Stopping ends all that was started.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import secrets
@@ -26,17 +27,15 @@ from pydantic import SecretStr
 
 from posguard.demo import airflow
 from posguard.demo.processes import Processes, last_words, sweep
-from posguard.demo.record import FOLDER, RECORD, AirflowAddress, DemoRecord, read_record, write_record
+from posguard.demo.record import FOLDER, RECORD, TRUTH, AirflowAddress, DemoRecord, read_record, write_record
 from posguard.errors import PosguardError, RefusedError, SettingsError
 from posguard.model.venue import World
 from posguard.postgres import migrate
 from posguard.postgres.embedded import EmbeddedServer, free_port
-from posguard.settings import VenueSettings
+from posguard.settings import EXCHANGES, VenueSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from posguard.settings import ExchangeName
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = (
@@ -231,36 +230,55 @@ def _plain_environment() -> dict[str, str]:
 
 
 def _start_simulator(stack: Stack) -> None:
-    from posguard.demo.exchanges import open_accounts
+    from posguard.simulator.defaults import READ_KEY, READ_SECRET
 
     stack.say(2, STEPS[1])
     port = free_port(8400)
     stack.simulator = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "posguard.simulator", "--port", str(port)]
     stack.processes.start("simulator", command, _plain_environment())
-    names: tuple[ExchangeName, ...] = ("binance", "bybit")
     stack.venues = tuple(
         VenueSettings(
             exchange=name,
             world=World.SIMULATOR,
-            api_key=SecretStr(f"demo-{secrets.token_hex(16)}"),
-            api_secret=SecretStr(secrets.token_hex(32)),
+            api_key=SecretStr(READ_KEY),
+            api_secret=SecretStr(READ_SECRET),
             base_url=stack.simulator,
         )
-        for name in names
+        for name in EXCHANGES
     )
-    open_accounts(stack.simulator, stack.venues, stack.check)
 
 
 def _seed(stack: Stack) -> None:
-    from posguard.demo.seed import seed_demo
-
     stack.say(3, STEPS[2])
     stack.server.psql("postgres", f"DROP DATABASE IF EXISTS {BOT_DATABASE} WITH (FORCE)")
     stack.server.ensure_database(BOT_DATABASE)
-    said = seed_demo(stack.dsn, stack.simulator, stack.venues, datetime.now(UTC), stack.folder)
+    asyncio.run(_fill(stack))
     migrate.upgrade(stack.dsn)
-    stack.progress(said)
+
+
+async def _fill(stack: Stack) -> None:
+    from posguard.demo.seed import seed
+    from posguard.demo.world import make_world
+    from posguard.simulator.client import SimulatorControl, SimulatorError
+
+    world = make_world(datetime.now(UTC))
+    async with SimulatorControl(stack.simulator) as control:
+        deadline = time.monotonic() + READY_TIMEOUT
+        while True:
+            stack.check()
+            try:
+                await control.health()
+                break
+            except SimulatorError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+        await seed(stack.dsn, control, world)
+    (stack.folder / TRUTH).write_text(world.truth_json(), encoding="utf-8")
+    stack.progress(
+        f"{len(world.positions)} positions over 8 hours, {len(world.truth.findings)} problems planted"
+    )
 
 
 def _start_bot(stack: Stack) -> None:
