@@ -12,8 +12,12 @@ install: ## make .venv from the lock file; everything else does it by itself
 	@tools/install.sh
 
 .PHONY: demo
-demo: install ## the main job on this machine: PostgreSQL, exchanges, Airflow, one reconciliation (ONCE=1 ends by itself)
+demo: intro install ## the main job on this machine: PostgreSQL, exchanges, Airflow, one reconciliation (ONCE=1 ends by itself)
 	@exec .venv/bin/posguard demo $(if $(ONCE),--once)
+
+.PHONY: intro
+intro:
+	@tools/intro.sh
 
 .PHONY: check
 check: install ## lint, types, architecture, unit tests: under a minute
