@@ -60,16 +60,18 @@ def first_screen(stack: Stack, out: Console, *, save: bool) -> bool:
 
 async def _read(stack: Stack) -> Known:
     truth = read_truth((stack.folder / TRUTH).read_text(encoding="utf-8"))
-    async with await Database.open(stack.dsn, application="posguard demo", read_only=True) as database:
-        async with database.snapshot() as connection:
-            run = await runs.run_by_external_id(connection, stack.run_id)
-            if run is None:
-                raise PosguardError(
-                    f"The DAG run {stack.run_id} ended as {stack.run_state} and stored nothing.",
-                    hint=f"Its logs are in {stack.folder / 'airflow' / 'logs'}.",
-                )
-            seen = await findings.unresolved(connection)
-            judged = await results.results_of(connection, run.id)
+    async with (
+        await Database.open(stack.dsn, application="posguard demo", read_only=True) as database,
+        database.snapshot() as connection,
+    ):
+        run = await runs.run_by_external_id(connection, stack.run_id)
+        if run is None:
+            raise PosguardError(
+                f"The DAG run {stack.run_id} ended as {stack.run_state} and stored nothing.",
+                hint=f"Its logs are in {stack.folder / 'airflow' / 'logs'}.",
+            )
+        seen = await findings.unresolved(connection)
+        judged = await results.results_of(connection, run.id)
     at: datetime = run.finished_at or run.started_at
     open_now = tuple(f for f in seen if f.state is not FindingState.DISMISSED)
     return Known(run, open_now, compare(truth, [f.finding for f in open_now], judged, at=at))

@@ -275,9 +275,9 @@ async def _fill(stack: Stack) -> None:
                     raise
                 await asyncio.sleep(0.1)
         await seed(stack.dsn, control, world)
-    (stack.folder / TRUTH).write_text(world.truth_json(), encoding="utf-8")
+    (stack.folder / TRUTH).write_text(world.truth.to_json(), encoding="utf-8")
     stack.progress(
-        f"{len(world.positions)} positions over 8 hours, {len(world.truth.findings)} problems planted"
+        f"{len(world.rows.positions)} positions over 8 hours, {len(world.truth.findings)} problems planted"
     )
 
 
