@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, db, findings, output, simulator
+from posguard.cli import check, db, demo, findings, output, simulator
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH},
 )
+app.command()(demo.demo)
 app.command()(check.check)
 app.command()(simulator.simulator)
 app.add_typer(findings.app, name="findings")

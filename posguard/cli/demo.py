@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from posguard.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
 
 def demo(
@@ -32,6 +33,8 @@ def demo(
 
       posguard demo --once     ends by itself, the report saved
     """
+    from rich.console import Console
+
     from posguard.demo.screen import first_screen
     from posguard.demo.stack import STEPS, running_demo
 
