@@ -39,6 +39,11 @@ class Gateway(Protocol):
         """Which of the venue's worlds."""
         ...
 
+    @property
+    def hedge(self) -> bool:
+        """Whether the account is said to be in hedge mode."""
+        ...
+
     async def snapshot(self) -> VenueSnapshot:
         """One look at the venue: positions before and after orders, which must agree.
 

@@ -119,6 +119,11 @@ class ReadingGateway:
         """Which of the venue's worlds."""
         return self._client.venue.world
 
+    @property
+    def hedge(self) -> bool:
+        """Whether the account is said to be in hedge mode."""
+        return self._client.venue.hedge
+
     async def __aenter__(self) -> Self:
         return self
 

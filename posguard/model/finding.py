@@ -219,10 +219,10 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VenueVerdict:
-    """Whether a venue could be judged in one pass, and why not."""
+    """Whether a venue could be judged in one pass, and why not; world is None where no venue is configured."""
 
     venue: VenueId
-    world: World
+    world: World | None
     verdict: VerdictKind
     reasons: tuple[str, ...]
     snapshots: int
@@ -246,6 +246,7 @@ class Pass:
 
     inconclusive_keys are the keys that could not be judged although their venue could: rows that moved, rows within
     grace, symbols the venue does not list. statistics is what posguard.reconcile.statistics read, as plain JSON.
+    resolve_after is how many passes that no longer see a finding resolve it.
     """
 
     started_at: datetime
@@ -259,11 +260,12 @@ class Pass:
     inconclusive_keys: frozenset[PositionKey] = field(default_factory=frozenset)
     scope: Scope = field(default_factory=Scope)
     statistics: Mapping[str, object] = field(default_factory=dict)
+    resolve_after: int = 2
 
     @property
     def conclusive(self) -> bool:
-        """Whether every venue could be judged."""
-        return all(v.verdict is VerdictKind.CONCLUSIVE for v in self.venues)
+        """Whether every venue could be judged, and at least one was."""
+        return bool(self.venues) and all(v.verdict is VerdictKind.CONCLUSIVE for v in self.venues)
 
     def judged(self, finding: Finding) -> bool:
         """Whether this pass could have seen a finding: its venue conclusive, its key judged, its filter covering it."""

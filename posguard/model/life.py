@@ -25,12 +25,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Sitting:
-    """One pass being recorded: its run, the rules in force, and how many clean passes resolve a finding."""
+    """One pass being recorded: its run and the rules in force."""
 
     run_id: int
     result: Pass
     rules: tuple[IgnoreRule, ...]
-    resolve_after: int
 
     def rule_for(self, finding: Finding) -> IgnoreRule | None:
         """The rule that dismisses a finding."""
@@ -66,7 +65,7 @@ def not_seen(stored: StoredFinding, sitting: Sitting) -> Step:
     if stored.state is FindingState.RESOLVED or late or not sitting.result.judged(stored.finding):
         return Step(stored)
     clean = stored.clean_passes + 1
-    if clean < sitting.resolve_after:
+    if clean < sitting.result.resolve_after:
         return Step(replace(stored, clean_passes=clean))
     gone = replace(
         stored, clean_passes=clean, state=FindingState.RESOLVED, resolved_at=sitting.result.finished_at
@@ -100,7 +99,7 @@ def _side_changes(name: str, old: list[dict[str, str]], new: list[dict[str, str]
         return
     for left, right in zip(old, new, strict=True):
         for field in {**left, **right}:
-            if left.get(field) != right.get(field):
+            if field not in _VOLATILE and left.get(field) != right.get(field):
                 yield f"{name} {field} {left.get(field, '–')} → {right.get(field, '–')}"
 
 
@@ -131,8 +130,11 @@ def _content(stored: StoredFinding, seen: Finding, *, judged: bool) -> Step:
     """The stored finding with what the pass says of it now, and the events of that."""
     before = stored.finding
     worse = seen.severity.rank < before.severity.rank
-    if before == seen or (not judged and not worse and before.database == seen.database):
+    unmoved = _still(before).database == _still(seen).database
+    if before == seen or (not judged and not worse and unmoved):
         return Step(stored)
+    if _still(before) == _still(seen):
+        return Step(replace(stored, finding=seen))
     events: list[Event] = []
     if before.proof is not seen.proof:
         kind = EventKind.PROVEN if seen.proof is Proof.PROVEN else EventKind.SUSPECTED
@@ -140,6 +142,15 @@ def _content(stored: StoredFinding, seen: Finding, *, judged: bool) -> Step:
     if replace(before, proof=seen.proof, evidence=seen.evidence) != seen or not events:
         events.append((EventKind.CHANGED, changes(before, seen)))
     return Step(replace(stored, finding=seen), tuple(events))
+
+
+# Shown beside a row and moved by every price: it is kept up to date and is no change of the finding.
+_VOLATILE = frozenset({"updated"})
+
+
+def _still(finding: Finding) -> Finding:
+    sides = ({k: v for k, v in side.items() if k not in _VOLATILE} for side in finding.database)
+    return replace(finding, database=tuple(sides))
 
 
 def _woken(before: StoredFinding, step: Step, sitting: Sitting) -> Step:

@@ -86,15 +86,32 @@ async def recent_events(connection: Any, limit: int) -> list[FindingEvent]:
     return [_event(r) async for r in queries("findings").recent_events(connection, limit=limit)]
 
 
-async def record(connection: Any, run_id: int, result: Pass, *, resolve_after: int) -> dict[str, int]:
+async def take_turns(connection: Any) -> None:
+    """Waits until no other run is being recorded; the turn ends with the transaction."""
+    await queries("findings").take_turns(connection)
+
+
+async def dismissed(connection: Any, result: Pass) -> frozenset[str]:
+    """The fingerprints in a pass that the desk or an ignore rule dismisses, for a pass that is not recorded; reads only."""
+    sitting = life.Sitting(0, result, tuple(await ignore_rules(connection)))
+    before = {stored.finding.fingerprint: stored for stored in await unresolved(connection)}
+    after = [
+        life.seen_again(before[seen.fingerprint], seen, sitting).after
+        if seen.fingerprint in before
+        else life.found(seen, sitting).after
+        for seen in result.findings
+    ]
+    return frozenset(one.finding.fingerprint for one in after if not one.counts)
+
+
+async def record(connection: Any, run_id: int, result: Pass) -> dict[str, int]:
     """Writes what a pass found into the findings' lives; returns the counts that StoredRun.counts describes.
 
     Call it inside a transaction: two runs take turns, and a run that dies leaves nothing. A finding that is seen again
     with nothing else changed gets last_seen and last_run, and no event.
     """
-    await queries("findings").take_turns(connection)
-    rules = tuple(await ignore_rules(connection))
-    sitting = life.Sitting(run_id, result, rules, resolve_after)
+    await take_turns(connection)
+    sitting = life.Sitting(run_id, result, tuple(await ignore_rules(connection)))
     seen = {finding.fingerprint: finding for finding in result.findings}
     before = {
         record["fingerprint"]: _stored(record)

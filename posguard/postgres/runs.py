@@ -73,7 +73,7 @@ async def finish_run(
             run_id=run_id,
             exchange=verdict.venue.exchange,
             account=verdict.venue.account,
-            world=verdict.world.value,
+            world=verdict.world.value if verdict.world else "",
             verdict=verdict.verdict.value,
             reasons=list(verdict.reasons),
             snapshots=verdict.snapshots,
@@ -133,7 +133,7 @@ async def database_fingerprint(connection: Any) -> str:
 
 def worlds(result: Pass) -> str:
     """The worlds a pass looked at, each once: `simulator`, or `production, testnet`; `none` without a venue."""
-    return ", ".join(sorted({v.world.value for v in result.venues})) or "none"
+    return ", ".join(sorted({v.world.value for v in result.venues if v.world})) or "none"
 
 
 def _run(record: Any) -> StoredRun:
@@ -163,7 +163,7 @@ def _venue(record: Mapping[str, Any]) -> VenueVerdict:
     looked_at = record["looked_at"]
     return VenueVerdict(
         venue=VenueId(record["exchange"], record["account"]),
-        world=World(record["world"]),
+        world=World(record["world"]) if record["world"] else None,
         verdict=VerdictKind(record["verdict"]),
         reasons=tuple(record["reasons"]),
         snapshots=record["snapshots"],

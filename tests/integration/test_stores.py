@@ -77,12 +77,12 @@ def passed(at, *seen, conclusive=True, **more):
     return Pass(at, at + timedelta(seconds=3), seen, (verdict,), rows_read=7, rows_compared=6, **more)
 
 
-async def record(db, result, *, resolve_after=2):
+async def record(db, result):
     async with db.transaction() as connection:
         run_id = await runs.start_run(
             connection, started_at=result.started_at, source="cli", scope=result.scope
         )
-        counts = await findings.record(connection, run_id, result, resolve_after=resolve_after)
+        counts = await findings.record(connection, run_id, result)
         await runs.finish_run(connection, run_id, result, outcome=RunOutcome.CLEAN, counts=counts)
     return run_id, counts
 
@@ -385,7 +385,7 @@ async def test_a_recording_that_dies_leaves_nothing(db):
     with pytest.raises(asyncpg.DivisionByZeroError):
         async with db.transaction() as connection:
             run_id = await runs.start_run(connection, started_at=AT, source="cli")
-            await findings.record(connection, run_id, passed(AT, ORPHAN), resolve_after=1)
+            await findings.record(connection, run_id, passed(AT, ORPHAN))
             await connection.execute("SELECT 1 / 0")
     assert await desk(db) == []
 

@@ -1,0 +1,116 @@
+"""Statistics by status, errors per hour, and whether the bot gets better (D5, D10). A measure without a source says so, never 0."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from posguard.errors import DatabaseUnavailableError, SchemaError
+from posguard.model.scope import Scope
+from posguard.postgres import statistics as store
+from posguard.postgres.statistics import EVENTS, POSITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from posguard.postgres.pool import Database
+
+DAY = timedelta(hours=24)
+WINDOWS: Mapping[str, timedelta] = {"24h": DAY, "7d": timedelta(days=7), "30d": timedelta(days=30)}
+# What the bot did before any correction, as its owner counted it over the hours around the first incident.
+BASELINE: Mapping[str, object] = {
+    "name": "before the correction (2025-10-22)",
+    "rolled_back_share": 0.095,
+    "duplicate_key_errors": 1,
+    "rows": 42,
+}
+GOAL_ROLLED_BACK_SHARE = 0.05
+
+_NEEDS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "rows_by_status": {
+        POSITIONS: frozenset({"status", "created_at", "opened_at", "closed_at", "exchange", "symbol"})
+    },
+    "errors_per_hour": {EVENTS: frozenset({"event_type", "severity", "created_at", "exchange", "symbol"})},
+    "rolled_back": {POSITIONS: frozenset({"status", "exit_reason", "created_at", "exchange", "symbol"})},
+    "duplicate_key_errors": {
+        EVENTS: frozenset({"error_message", "event_data", "created_at", "exchange", "symbol"})
+    },
+    "open_latency": {
+        POSITIONS: frozenset({"id", "created_at", "exchange", "symbol"}),
+        EVENTS: frozenset({"event_type", "position_id", "created_at"}),
+    },
+}
+
+_EVERYTHING = Scope()
+
+
+async def read_statistics(db: Database, now: datetime, scope: Scope = _EVERYTHING) -> dict[str, Any]:
+    """All measures as plain JSON.
+
+    `by_status` and `errors_per_hour` hold `rows` over the last 24 h; `windows` holds, for 24h, 7d and 30d, `rolled_back`
+    (rows, rolled_back, for_duplicates, share), `duplicate_key_errors` and `open_latency` (opens, p50, p95, p99, max in
+    seconds, from the row to its first stop-loss). Whatever has no source holds `no_source`, the reason, in their place.
+    Times are ISO texts in UTC. Never raises for a table, a column or a privilege that is missing, nor for a slow query.
+    """
+    async with db.connection() as connection:
+        have = {table: await store.columns(connection, table) for table in (POSITIONS, EVENTS)}
+    asked = _Asked(db, have, now, scope)
+    return {
+        "at": now.isoformat(),
+        "by_status": await asked.rows("rows_by_status", DAY),
+        "errors_per_hour": await asked.rows("errors_per_hour", DAY),
+        "windows": {name: await _window(asked, length) for name, length in WINDOWS.items()},
+        "baseline": dict(BASELINE),
+        "goal_rolled_back_share": GOAL_ROLLED_BACK_SHARE,
+    }
+
+
+async def _window(asked: _Asked, length: timedelta) -> dict[str, Any]:
+    rolled_back = await asked.line("rolled_back", length)
+    if "rows" in rolled_back:
+        rows = rolled_back["rows"]
+        rolled_back["share"] = round(rolled_back["rolled_back"] / rows, 4) if rows else None
+    return {
+        "rolled_back": rolled_back,
+        "duplicate_key_errors": await asked.line("duplicate_key_errors", length),
+        "open_latency": await asked.line("open_latency", length),
+    }
+
+
+class _Asked:
+    """One reading: which columns there are, and every query behind the same guard."""
+
+    def __init__(self, db: Database, have: Mapping[str, frozenset[str]], now: datetime, scope: Scope) -> None:
+        self._db, self._have, self._now, self._scope = db, have, now, scope
+
+    async def rows(self, query: str, window: timedelta) -> dict[str, Any]:
+        if missing := self._missing(query):
+            return {"no_source": missing}
+        try:
+            async with self._db.connection() as connection:
+                found = await store.rows_of(connection, query, self._now, window, self._scope)
+        except (DatabaseUnavailableError, SchemaError) as error:
+            return {"no_source": error.message}
+        return {"rows": [_plain(row) for row in found]}
+
+    async def line(self, query: str, window: timedelta) -> dict[str, Any]:
+        if missing := self._missing(query):
+            return {"no_source": missing}
+        try:
+            async with self._db.connection() as connection:
+                return _plain(await store.line_of(connection, query, self._now, window, self._scope))
+        except (DatabaseUnavailableError, SchemaError) as error:
+            return {"no_source": error.message}
+
+    def _missing(self, query: str) -> str:
+        for table, needed in _NEEDS[query].items():
+            have = self._have[table]
+            if not have:
+                return f"{table} does not exist or may not be read"
+            if lacking := sorted(needed - have):
+                return f"{table} has no column {', '.join(lacking)}"
+        return ""
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
