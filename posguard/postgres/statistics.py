@@ -36,4 +36,4 @@ async def line_of(
     """The one line of rolled_back, open_latency or duplicate_key_errors over the window that ends now."""
     ask = getattr(queries("statistics"), query)
     found = await ask(connection, now=now, window=window, exchange=scope.exchange, symbol=scope.symbol)
-    return {query: found} if isinstance(found, int) else dict(found)
+    return {"count": found} if isinstance(found, int) else dict(found)

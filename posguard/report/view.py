@@ -108,10 +108,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class VenueLine:
-    """One venue in one run. `reasons` say why it could not be judged."""
+    """One venue in one run. `reasons` say why it could not be judged; `world` is None where none is configured."""
 
     name: str
-    world: World
+    world: World | None
     conclusive: bool
     reasons: tuple[str, ...]
     positions: int
@@ -156,7 +156,10 @@ class FirstScreen:
     @property
     def worlds(self) -> str:
         """Each venue with its world, in one line."""
-        return ", ".join(f"{venue.name}: {venue.world}" for venue in self.venues) or "no venue"
+        return (
+            ", ".join(f"{venue.name}: {venue.world or 'not configured'}" for venue in self.venues)
+            or "no venue"
+        )
 
 
 def first_screen(known: Known) -> FirstScreen:
