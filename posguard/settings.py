@@ -37,7 +37,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class VenueSettings(BaseModel):
-    """One venue: exchange, account, world, address and credentials. base_url replaces the exchange's own address."""
+    """One venue: exchange, account, world, address, credentials to read with and others to trade with. base_url replaces the exchange's own address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +46,8 @@ class VenueSettings(BaseModel):
     world: World
     api_key: SecretStr
     api_secret: SecretStr
+    trade_key: SecretStr | None = None
+    trade_secret: SecretStr | None = None
     base_url: str | None = None
     hedge: bool = False
     settle_coins: tuple[str, ...] = Field(default=("USDT", "USDC"), min_length=1)
@@ -110,6 +112,7 @@ def venues_from_environment(
 ) -> tuple[VenueSettings, ...]:
     """The venues that the environment names: POSGUARD_BINANCE_KEY, _SECRET, _WORLD, _URL, the same for BYBIT, and POSGUARD_VENUES.
 
+    Credentials that may trade are apart, POSGUARD_BINANCE_TRADE_KEY and _TRADE_SECRET, and needed for trading alone.
     Without a world the bot's own BINANCE_TESTNET / BYBIT_TESTNET decides between testnet and a refusal: production is
     used only where POSGUARD_<EXCHANGE>_WORLD says `production`. Raises SettingsError.
     """
@@ -140,6 +143,8 @@ def _venue_from_environment(exchange: ExchangeName, env: dict[str, str]) -> Venu
             world=world_from_environment(exchange, env),
             api_key=SecretStr(key),
             api_secret=SecretStr(secret),
+            trade_key=_secret(env.get(prefix + "TRADE_KEY")),
+            trade_secret=_secret(env.get(prefix + "TRADE_SECRET")),
             base_url=env.get(prefix + "URL") or None,
             hedge=env.get(prefix + "HEDGE", "").lower() in {"1", "true", "yes"},
         )
@@ -147,6 +152,10 @@ def _venue_from_environment(exchange: ExchangeName, env: dict[str, str]) -> Venu
         raise SettingsError(
             f"The settings {prefix}… are wrong: {error.errors(include_input=False)[0]['msg']}."
         ) from None
+
+
+def _secret(text: str | None) -> SecretStr | None:
+    return SecretStr(text) if text else None
 
 
 def world_from_environment(exchange: str, env: dict[str, str]) -> World:

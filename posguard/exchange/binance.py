@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError, Trouble
@@ -21,7 +20,7 @@ from posguard.exchange.rows import (
     price,
     text,
 )
-from posguard.exchange.table import VenueTable
+from posguard.exchange.tables import BINANCE
 from posguard.model.position import PositionSide, Side
 from posguard.model.venue import (
     Fill,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed, Markets
 
-_MINUTE = 60.0
 _DAY_MS = 86_400_000
 # The most rows one answer holds.
 _MOST_ROWS = {
@@ -50,9 +48,9 @@ _MOST_ROWS = {
     "fapiPrivateGetForceOrders": 100,
 }
 
-_LEGS = {"BOTH": PositionSide.BOTH, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
-_BUYS = {"BUY": True, "SELL": False}
-_KINDS = {
+LEGS = {"BOTH": PositionSide.BOTH, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
+BUYS = {"BUY": True, "SELL": False}
+KINDS = {
     "MARKET": OrderKind.MARKET,
     "LIMIT": OrderKind.LIMIT,
     "STOP": OrderKind.STOP,
@@ -84,54 +82,10 @@ _ALGO_LIVE = {
 }
 
 
-def _pause(headers: Mapping[str, str], now_ms: int) -> tuple[float, str] | None:
-    """The seconds to leave to the bot, where all users of this address together are close to the venue's limit."""
-    used = headers.get("x-mbx-used-weight-1m", "")
-    if not used.isdigit() or int(used) < TABLE.limit * 0.9:
-        return None
-    rest = _MINUTE - now_ms / 1000 % _MINUTE + 1
-    return rest, f"{used} of {TABLE.limit} of this minute's request weight are used up, mostly by others"
-
-
-TABLE = VenueTable(
-    exchange="binance",
-    title="Binance",
-    ccxt_class="binanceusdm",
-    limit=2400,
-    window=_MINUTE,
-    weights={
-        "fapiPublicGetTime": (1, 1),
-        "fapiPrivateV3GetPositionRisk": (5, 5),
-        "fapiPrivateV3GetAccount": (5, 5),
-        "fapiPrivateGetOpenOrders": (1, 40),
-        "fapiPrivateGetOpenAlgoOrders": (1, 40),
-        "fapiPrivateGetUserTrades": (5, 5),
-        "fapiPrivateGetAllOrders": (5, 40),
-        "fapiPrivateGetAllAlgoOrders": (5, 40),
-        "fapiPrivateGetForceOrders": (20, 50),
-        "fapiPrivateGetAccountConfig": (5, 5),
-        "sapiGetAccountApiRestrictions": (1, 1),
-    },
-    market_list=("symbols",),
-    key_codes=frozenset({"-1002", "-1005", "-1022", "-1099", "-2008", "-2014", "-2015"}),
-    clock_codes=frozenset({"-1021", "-5028"}),
-    rate_codes=frozenset({"-1003", "-1015"}),
-    history=timedelta(days=180),
-    span=timedelta(days=7),
-    pause=_pause,
-    options={
-        "fetchCurrencies": False,
-        "fetchMargins": False,
-        "fetchMarkets": {"types": ["linear"]},
-        "disableFuturesSandboxWarning": True,
-    },
-)
-
-
 class Binance:
     """What Binance is asked, and what its rows mean."""
 
-    table = TABLE
+    table = BINANCE
 
     async def server_time(self, client: VenueClient) -> int:
         """The venue's clock in ms. Raises AnswerError."""
@@ -167,7 +121,7 @@ class Binance:
         amount = number(row, "positionAmt")
         if amount == 0:
             return None
-        leg = chosen(row, "positionSide", _LEGS)
+        leg = chosen(row, "positionSide", LEGS)
         side = Side.LONG if amount > 0 else Side.SHORT
         if leg is not PositionSide.BOTH and leg.value != side.value:
             raise RowError(f"positionAmt is {amount} on the {leg} leg ({row.get('symbol')})")
@@ -194,9 +148,9 @@ class Binance:
             order_id=text(row, "algoId" if algo else "orderId"),
             client_order_id=optional_text(row, "clientAlgoId" if algo else "clientOrderId"),
             symbol=listed.symbol,
-            position_side=chosen(row, "positionSide", _LEGS),
-            buys=chosen(row, "side", _BUYS),
-            kind=_KINDS.get(text(row, "orderType" if algo else "type"), OrderKind.OTHER),
+            position_side=chosen(row, "positionSide", LEGS),
+            buys=chosen(row, "side", BUYS),
+            kind=KINDS.get(text(row, "orderType" if algo else "type"), OrderKind.OTHER),
             quantity=None if whole else rest * listed.contract_size,
             price=price(row, "price"),
             trigger_price=price(row, "triggerPrice" if algo else "stopPrice"),
@@ -243,7 +197,7 @@ class Binance:
     ) -> dict[str, dict[str, Row]]:
         """Liquidations and deleveraging, by venue symbol and order id."""
         method, what = "fapiPrivateGetForceOrders", "liquidations"
-        one_by_one, together = TABLE.weights[method]
+        one_by_one, together = BINANCE.weights[method]
         asked = [listed.venue_symbol for listed in markets]
         scopes: list[dict[str, Any]] = [{"symbol": symbol} for symbol in asked]
         if len(asked) * one_by_one >= together:
@@ -296,7 +250,7 @@ async def _windows(
         params = {**scope, "startTime": left, "endTime": right, "limit": limit}
         return rows_of(await client.get(method, params, what=what), what)
 
-    span = int(TABLE.span.total_seconds() * 1000)
+    span = int(BINANCE.span.total_seconds() * 1000)
     return await by_time(ask, what, start=start, end=end, span=span, limit=limit)
 
 
@@ -314,15 +268,15 @@ def _fill(
     elif order_id in triggered:
         parent = triggered[order_id]
         client_id = optional_text(parent, "clientAlgoId")
-        if _KINDS.get(str(parent.get("orderType"))) in {OrderKind.STOP, OrderKind.TRAILING}:
+        if KINDS.get(str(parent.get("orderType"))) in {OrderKind.STOP, OrderKind.TRAILING}:
             kind = FillKind.STOP
     return Fill(
         trade_id=text(row, "id"),
         order_id=order_id,
         client_order_id=client_id,
         symbol=listed.symbol,
-        position_side=chosen(row, "positionSide", _LEGS),
-        buys=chosen(row, "side", _BUYS),
+        position_side=chosen(row, "positionSide", LEGS),
+        buys=chosen(row, "side", BUYS),
         quantity=number(row, "qty") * listed.contract_size,
         price=number(row, "price"),
         kind=kind,
@@ -338,8 +292,8 @@ def _forced_fill(row: Row, listed: Listed) -> Fill:
         order_id=order_id,
         client_order_id=optional_text(row, "clientOrderId"),
         symbol=listed.symbol,
-        position_side=chosen(row, "positionSide", _LEGS),
-        buys=chosen(row, "side", _BUYS),
+        position_side=chosen(row, "positionSide", LEGS),
+        buys=chosen(row, "side", BUYS),
         quantity=number(row, "executedQty") * listed.contract_size,
         price=number(row, "avgPrice"),
         kind=_forced_kind(row),

@@ -33,8 +33,9 @@ class Budget:
         self.paces = paces
         self._clock = clock
         self._booked: deque[tuple[float, int]] = deque()
-        self._blocked_until = 0.0
-        self._blocked_for = ""
+        # Until when, and why: for reading, and for everything.
+        self._blocked = (0.0, "")
+        self._barred = (0.0, "")
         self._lock = threading.Lock()
 
     @classmethod
@@ -57,7 +58,7 @@ class Budget:
         with self._lock:
             now = self._clock()
             last = self._booked[-1][0] if self._booked else now
-            at = max(now, self._blocked_until, last)
+            at = max(now, self._blocked[0], last)
             inside = [(when, booked) for when, booked in self._booked if when > at - self.window]
             total = sum(booked for _, booked in inside)
             for when, booked in inside:
@@ -70,19 +71,31 @@ class Budget:
             self._booked.append((at, weight))
             return at - now
 
-    def block(self, seconds: float, why: str) -> None:
-        """Send nothing for `seconds`; `why` completes the sentence `not asked, for …`."""
+    def spend(self, weight: int) -> None:
+        """Count `weight` as sent now, whatever the budget says: reading afterwards waits the longer for it."""
+        if not self.paces:
+            return
+        with self._lock:
+            now = self._clock()
+            later = [entry for entry in self._booked if entry[0] > now]
+            earlier = [entry for entry in self._booked if entry[0] <= now]
+            self._booked = deque([*earlier, (now, weight), *later])
+
+    def block(self, seconds: float, why: str, *, only_reading: bool = False) -> None:
+        """Send nothing for `seconds`, or read nothing; `why` completes the sentence `not asked, for …`."""
         if not self.paces:
             return
         with self._lock:
             until = self._clock() + seconds
-            if until > self._blocked_until:
-                self._blocked_until, self._blocked_for = until, why
+            self._blocked = max(self._blocked, (until, why))
+            if not only_reading:
+                self._barred = max(self._barred, (until, why))
 
-    def blocked(self) -> tuple[float, str]:
+    def blocked(self, *, for_reading: bool = True) -> tuple[float, str]:
         """The seconds until anything may be sent again, and why; zero where nothing stands in the way."""
         with self._lock:
-            return max(0.0, self._blocked_until - self._clock()), self._blocked_for
+            until, why = self._blocked if for_reading else self._barred
+            return max(0.0, until - self._clock()), why
 
     async def take(self, weight: int) -> None:
         """Wait until `weight` may be spent."""

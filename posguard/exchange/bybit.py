@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError, Trouble
@@ -20,7 +20,7 @@ from posguard.exchange.rows import (
     price,
     text,
 )
-from posguard.exchange.table import VenueTable
+from posguard.exchange.tables import BYBIT
 from posguard.model.position import PositionSide, Side
 from posguard.model.venue import Fill, FillKind, KeyPermissions, OrderKind, VenueOrder, VenuePosition
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed, Markets
 
-_LEGS = {"0": PositionSide.BOTH, "1": PositionSide.LONG, "2": PositionSide.SHORT}
+LEGS = {"0": PositionSide.BOTH, "1": PositionSide.LONG, "2": PositionSide.SHORT}
 _SIDES = {"Buy": Side.LONG, "Sell": Side.SHORT}
-_BUYS = {"Buy": True, "Sell": False}
+BUYS = {"Buy": True, "Sell": False}
 _PLAIN = {"Market": OrderKind.MARKET, "Limit": OrderKind.LIMIT}
 _KINDS = {
     "StopLoss": OrderKind.STOP,
@@ -73,50 +73,14 @@ _EXECUTIONS: Mapping[str, FillKind | None] = {
 _STOPPED = frozenset({"StopLoss", "PartialStopLoss", "TrailingStop", "Stop"})
 
 
-def _pause(headers: Mapping[str, str], now_ms: int) -> tuple[float, str] | None:
-    """The rest of the second, where all users of this account together have used most of an endpoint's limit."""
-    limit, left = headers.get("x-bapi-limit", ""), headers.get("x-bapi-limit-status", "")
-    reset = headers.get("x-bapi-limit-reset-timestamp", "")
-    if not (limit.isdigit() and left.isdigit() and reset.isdigit()) or int(left) > int(limit) // 10:
-        return None
-    rest = min(max(int(reset) - now_ms, 0) / 1000, 5.0)
-    return (rest, f"{left} of {limit} requests are left for this second") if rest else None
-
-
-TABLE = VenueTable(
-    exchange="bybit",
-    title="Bybit",
-    ccxt_class="bybit",
-    limit=600,
-    window=5.0,
-    weights={
-        "publicGetV5MarketTime": (1, 1),
-        "privateGetV5PositionList": (1, 1),
-        "privateGetV5OrderRealtime": (1, 1),
-        "privateGetV5ExecutionList": (1, 1),
-        "privateGetV5UserQueryApi": (1, 1),
-        "privateGetV5AccountWalletBalance": (1, 1),
-    },
-    market_list=("result", "list"),
-    key_codes=frozenset({"10003", "10004", "10005", "10007", "10008", "10009", "10010", "33004"}),
-    clock_codes=frozenset({"10002"}),
-    rate_codes=frozenset({"10006", "10018"}),
-    history=timedelta(days=730),
-    span=timedelta(days=7),
-    pause=_pause,
-    options={"fetchMarkets": {"types": ["linear"]}},
-    has={"fetchCurrencies": False},
-)
-
-
 class Bybit:
     """What Bybit is asked, and what its rows mean."""
 
-    table = TABLE
+    table = BYBIT
 
     async def server_time(self, client: VenueClient) -> int:
         """The venue's clock in ms. Raises AnswerError."""
-        result = await _result(client, "publicGetV5MarketTime", {}, "time")
+        result = await result_of(client, "publicGetV5MarketTime", {}, "time")
         with as_answer("time"):
             return int(number(result, "timeNano") // 1_000_000)
 
@@ -129,11 +93,11 @@ class Bybit:
         method = "privateGetV5OrderRealtime"
         if listed is None:
             return await self._all_coins(client, method, "orders", 50)
-        return await _list(client, method, {"symbol": listed.venue_symbol, "limit": 50}, "orders")
+        return await list_of(client, method, {"symbol": listed.venue_symbol, "limit": 50}, "orders")
 
     async def _all_coins(self, client: VenueClient, method: str, what: str, limit: int) -> Sheet:
         async def of_coin(coin: str) -> Sheet:
-            return await _list(client, method, {"settleCoin": coin, "limit": limit}, f"{what} in {coin}")
+            return await list_of(client, method, {"settleCoin": coin, "limit": limit}, f"{what} in {coin}")
 
         sheets = await for_each(client.venue.settle_coins, of_coin)
         return sum(sheets[1:], sheets[0])
@@ -147,7 +111,7 @@ class Bybit:
         """The margin held for positions in USDT, the coin that no option or inverse position uses. Raises AnswerError."""
         params = {"accountType": "UNIFIED", "coin": "USDT"}
         what = "account"
-        result = await _result(client, "privateGetV5AccountWalletBalance", params, what)
+        result = await result_of(client, "privateGetV5AccountWalletBalance", params, what)
         with as_answer(what):
             for account in rows_of(result.get("list"), what):
                 for coin in rows_of(account.get("coin"), what):
@@ -160,7 +124,7 @@ class Bybit:
         size = number(row, "size")
         if size == 0:
             return None
-        leg, side = chosen(row, "positionIdx", _LEGS), chosen(row, "side", _SIDES)
+        leg, side = chosen(row, "positionIdx", LEGS), chosen(row, "side", _SIDES)
         if size < 0 or (leg is not PositionSide.BOTH and leg.value != side.value):
             raise RowError(
                 f"size is {size}, side {side} on positionIdx {row['positionIdx']} ({row.get('symbol')})"
@@ -183,7 +147,7 @@ class Bybit:
             return None
         listed = markets.listed(text(row, "symbol"))
         stop_type = optional_text(row, "stopOrderType") or ""
-        buys = chosen(row, "side", _BUYS)
+        buys = chosen(row, "side", BUYS)
         # Full mode closes whatever the position then is; its quantity says nothing.
         whole = stop_type in {"StopLoss", "TakeProfit", "TrailingStop"} and row.get("tpslMode") != "Partial"
         rest = number(row, "qty") - (optional_number(row, "cumExecQty") or 0)
@@ -191,9 +155,9 @@ class Bybit:
             order_id=text(row, "orderId"),
             client_order_id=optional_text(row, "orderLinkId"),
             symbol=listed.symbol,
-            position_side=chosen(row, "positionIdx", _LEGS),
+            position_side=chosen(row, "positionIdx", LEGS),
             buys=buys,
-            kind=_kind(row, stop_type, buys=buys),
+            kind=kind_of(row, stop_type, buys=buys),
             quantity=None if whole else rest * listed.contract_size,
             price=price(row, "price"),
             trigger_price=price(row, "triggerPrice"),
@@ -207,7 +171,7 @@ class Bybit:
         self, client: VenueClient, markets: Sequence[Listed], *, start: int, end: int
     ) -> list[Fill]:
         """Every fill of the markets between two times in ms, liquidations included. Raises AnswerError."""
-        span = int(TABLE.span.total_seconds() * 1000)
+        span = int(BYBIT.span.total_seconds() * 1000)
 
         async def of_market(listed: Listed) -> list[Fill]:
             what, fills = f"fills of {listed.symbol}", []
@@ -218,7 +182,7 @@ class Bybit:
                     "endTime": min(left + span - 1, end),
                     "limit": 100,
                 }
-                sheet = await _list(client, "privateGetV5ExecutionList", params, what)
+                sheet = await list_of(client, "privateGetV5ExecutionList", params, what)
                 with as_answer(what):
                     fills += [
                         fill for row in sheet.rows if (fill := _fill(row, listed, hedge=client.venue.hedge))
@@ -229,12 +193,12 @@ class Bybit:
 
     async def permissions(self, client: VenueClient) -> KeyPermissions:
         """What the key may do. Raises AnswerError."""
-        result = await _result(client, "privateGetV5UserQueryApi", {}, "key")
+        result = await result_of(client, "privateGetV5UserQueryApi", {}, "key")
         with as_answer("key"):
             return _permissions(client, result)
 
 
-async def _result(client: VenueClient, method: str, params: Mapping[str, Any], what: str) -> Row:
+async def result_of(client: VenueClient, method: str, params: Mapping[str, Any], what: str) -> Row:
     """The `result` of an answer whose retCode is 0. Raises AnswerError."""
     body = object_of(await client.get(method, params, what=what), what)
     if body.get("retCode") != 0:
@@ -245,12 +209,12 @@ async def _result(client: VenueClient, method: str, params: Mapping[str, Any], w
     return result
 
 
-async def _list(client: VenueClient, method: str, params: Mapping[str, Any], what: str) -> Sheet:
+async def list_of(client: VenueClient, method: str, params: Mapping[str, Any], what: str) -> Sheet:
     """All pages of `result.list`. Raises AnswerError."""
 
     async def ask(cursor: str) -> tuple[list[Row], str]:
         page = {"category": "linear", **params, **({"cursor": cursor} if cursor else {})}
-        result = await _result(client, method, page, what)
+        result = await result_of(client, method, page, what)
         if "list" not in result:
             raise AnswerError(Trouble.SHAPE, f"{what}: result holds no list")
         with as_answer(what):
@@ -260,7 +224,8 @@ async def _list(client: VenueClient, method: str, params: Mapping[str, Any], wha
     return await by_cursor(ask, what)
 
 
-def _kind(row: Row, stop_type: str, *, buys: bool) -> OrderKind:
+def kind_of(row: Row, stop_type: str, *, buys: bool) -> OrderKind:
+    """The family of an order by its stopOrderType, and by its trigger's direction where that does not say."""
     if stop_type in {"", "UNKNOWN"}:
         return _PLAIN.get(str(row.get("orderType")), OrderKind.OTHER)
     if stop_type == "Stop":
@@ -276,7 +241,7 @@ def _fill(row: Row, listed: Listed, *, hedge: bool) -> Fill | None:
         return None
     if kind is FillKind.TRADE and row.get("stopOrderType") in _STOPPED:
         kind = FillKind.STOP
-    buys = chosen(row, "side", _BUYS)
+    buys = chosen(row, "side", BUYS)
     closes = bool(optional_number(row, "closedSize"))
     leg = PositionSide.BOTH
     if hedge:

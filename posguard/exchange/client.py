@@ -35,6 +35,7 @@ class VenueClient:
         *,
         budget: Budget | None = None,
         session: aiohttp.ClientSession | None = None,
+        throttled: bool = True,
     ) -> None:
         self.venue = venue
         self.table = table
@@ -44,7 +45,7 @@ class VenueClient:
         self.budget = budget or shared_budget(
             table.exchange, self.address, limit=table.limit, window=table.window, share=settings.weight_share
         )
-        self._exchange.enableRateLimit = self.budget.paces
+        self._exchange.enableRateLimit = throttled and self.budget.paces
         self.requests = 0
 
     def __repr__(self) -> str:
@@ -76,6 +77,23 @@ class VenueClient:
                 return await self._ask(method, arguments, what=what, weight=weight, heard=Heard())
         raise AssertionError("unreachable")  # pragma: no cover
 
+    async def send(self, method: str, params: Mapping[str, Any]) -> tuple[Heard, Any, Exception | None]:
+        """Send a request that changes something, exactly once: what was heard, the body, what the client raised.
+
+        Counts in the budget and does not wait for it: a stop-loss does not stand in a queue behind reading. The exception
+        may hold the signed address: it must not leave this package.
+        """
+        self.budget.spend(self.table.weight(method, params))
+        heard = Heard()
+        body, failure = await self._exchange_call(method, {"params": dict(params)}, heard)
+        trouble = judge(self._asked("order"), heard, failure)
+        self._heed(heard, trouble)
+        return heard, body, failure
+
+    def clean(self, foreign: str) -> str:
+        """A foreign text without this client's secrets."""
+        return self._asked("").clean(foreign)
+
     async def close(self) -> None:
         """Release the connections. Safe to call twice."""
         await self._exchange.close()
@@ -87,31 +105,36 @@ class VenueClient:
         if blocked > LONGEST_WAIT:
             raise AnswerError(Trouble.RATE, f"{what}: not asked, for {why}: look again in {blocked:.0f} s")
         await self.budget.take(weight)
-        token = listening.set(heard)
-        body: Any = None
-        failure: Exception | None = None
-        try:
-            body = await getattr(self._exchange, method)(**arguments)
-        except Exception as error:  # noqa: BLE001  ccxt raises KeyError and TypeError too on rubbish
-            failure = error
-        finally:
-            listening.reset(token)
-            self.requests += max(1, heard.requests)
+        body, failure = await self._exchange_call(method, arguments, heard)
         # Raised outside the handler: the foreign exception, whose text holds the signed address, is not chained.
-        asked = Asked(self.venue, self.table, self.address, self._timeout, what)
-        trouble = judge(asked, heard, failure)
+        trouble = judge(self._asked(what), heard, failure)
         failure = None
         self._heed(heard, trouble)
         if trouble is not None:
             raise trouble
         return body
 
+    async def _exchange_call(
+        self, method: str, arguments: Mapping[str, Any], heard: Heard
+    ) -> tuple[Any, Exception | None]:
+        token = listening.set(heard)
+        try:
+            return await getattr(self._exchange, method)(**arguments), None
+        except Exception as error:  # noqa: BLE001  ccxt raises KeyError and TypeError too on rubbish
+            return None, error
+        finally:
+            listening.reset(token)
+            self.requests += max(1, heard.requests)
+
+    def _asked(self, what: str) -> Asked:
+        return Asked(self.venue, self.table, self.address, self._timeout, what)
+
     def _heed(self, heard: Heard, trouble: AnswerError | None) -> None:
         if trouble is not None and trouble.trouble is Trouble.RATE:
             wait = 1.0 if trouble.retry_after is None else trouble.retry_after
             self.budget.block(wait, "the venue asked for a pause")
         elif (pause := self.table.pause(heard.headers, now_ms())) is not None:
-            self.budget.block(*pause)
+            self.budget.block(*pause, only_reading=True)
 
 
 def _within(text: str, path: Sequence[str]) -> Any:

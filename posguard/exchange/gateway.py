@@ -6,24 +6,32 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from posguard.errors import SettingsError
 from posguard.exchange.binance import Binance
+from posguard.exchange.binance_trading import BinanceTrading
 from posguard.exchange.bybit import Bybit
+from posguard.exchange.bybit_trading import BybitTrading
 from posguard.exchange.client import VenueClient
 from posguard.exchange.reading import Dialect, ReadingGateway
+from posguard.exchange.trading import Trader, TradingDialect
+from posguard.model.position import PositionSide
 from posguard.model.venue import World
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from datetime import datetime
+    from decimal import Decimal
     from types import TracebackType
 
     import aiohttp
 
     from posguard.exchange.budget import Budget
+    from posguard.model.order import Lookup, MoveReply, OrderReply
+    from posguard.model.position import Side
     from posguard.model.venue import FillHistory, KeyPermissions, VenueId, VenueSnapshot
     from posguard.settings import Settings, VenueSettings
 
 # A third exchange is one more file with its dialect and table, and one more line here. docs/exchanges.md shows how.
 DIALECTS: Mapping[str, type[Dialect]] = {"binance": Binance, "bybit": Bybit}
+TRADING_DIALECTS: Mapping[str, type[TradingDialect]] = {"binance": BinanceTrading, "bybit": BybitTrading}
 
 
 class Gateway(Protocol):
@@ -79,6 +87,76 @@ class Gateway(Protocol):
     ) -> None: ...
 
 
+class TradingGateway(Gateway, Protocol):
+    """Trades on one venue, with credentials of its own. Each call sends at most one request, once (move_stop: two).
+
+    Symbols are canonical, quantities Decimal in base units and on the market's steps: what is not is rejected before it is
+    sent. `side` is the position's. Client order ids have at most 36 letters, digits, - and _. Nothing raises for what the
+    venue does: see OrderReply and Outcome.
+    """
+
+    async def place_entry(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        *,
+        client_order_id: str,
+        position_side: PositionSide = PositionSide.BOTH,
+    ) -> OrderReply:
+        """A market order that opens or adds."""
+        ...
+
+    async def place_stop(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        trigger: Decimal,
+        *,
+        client_order_id: str,
+        position_side: PositionSide = PositionSide.BOTH,
+    ) -> OrderReply:
+        """A reduce-only stop-market order behind a position of `side`."""
+        ...
+
+    async def move_stop(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        trigger: Decimal,
+        *,
+        client_order_id: str,
+        old_order_id: str,
+        position_side: PositionSide = PositionSide.BOTH,
+    ) -> MoveReply:
+        """A new stop, and only where it was accepted the old one's cancelling: no unprotected instant."""
+        ...
+
+    async def cancel(
+        self, symbol: str, *, conditional: bool, order_id: str = "", client_order_id: str = ""
+    ) -> OrderReply:
+        """Cancel one live order. Rejected with `not_found` means that it is no longer live, filled perhaps."""
+        ...
+
+    async def close_reduce_only(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        *,
+        client_order_id: str,
+        position_side: PositionSide = PositionSide.BOTH,
+    ) -> OrderReply:
+        """A market order that can only reduce a position of `side`."""
+        ...
+
+    async def find(self, symbol: str, client_order_id: str, *, conditional: bool) -> Lookup:
+        """The order of a client id, live or done; absent means that no list holds it at this moment, and no more."""
+        ...
+
+
 def open_gateway(
     venue: VenueSettings,
     settings: Settings,
@@ -95,6 +173,32 @@ def open_gateway(
     _check_world(venue, session)
     client = VenueClient(venue, settings, dialect.table, budget=budget, session=session)
     return ReadingGateway(dialect, client, settings)
+
+
+def open_trading_gateway(
+    venue: VenueSettings,
+    settings: Settings,
+    *,
+    before_send: Callable[[], Awaitable[str]] | None = None,
+    budget: Budget | None = None,
+    session: aiohttp.ClientSession | None = None,
+) -> TradingGateway:
+    """A trading gateway to one venue, with its trade_key and trade_secret; nothing is sent yet.
+
+    `before_send` is awaited immediately before each request is signed; a text it returns holds the request back, which
+    is then rejected as never sent (leases, the kill switch). The rest is as for open_gateway. Raises SettingsError.
+    """
+    if venue.trade_key is None or venue.trade_secret is None:
+        name = f"POSGUARD_{venue.exchange.upper()}_TRADE_KEY"
+        raise SettingsError(
+            f"No key that may trade is set for {venue.id}. Nothing was sent.",
+            hint=f"Set {name} and …_SECRET.",
+        )
+    _check_world(venue, session)
+    dialect = TRADING_DIALECTS[venue.exchange]()
+    keyed = venue.model_copy(update={"api_key": venue.trade_key, "api_secret": venue.trade_secret})
+    client = VenueClient(keyed, settings, dialect.table, budget=budget, session=session, throttled=False)
+    return Trader(dialect, client, settings, before_send=before_send)
 
 
 def _check_world(venue: VenueSettings, session: aiohttp.ClientSession | None) -> None:

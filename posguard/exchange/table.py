@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from posguard.exchange.outcomes import OutcomeTable
+
 
 @dataclass(frozen=True, slots=True)
 class VenueTable:
@@ -32,6 +34,7 @@ class VenueTable:
     rate_codes: frozenset[str]
     history: timedelta
     span: timedelta
+    outcomes: OutcomeTable
     pause: Callable[[Mapping[str, str], int], tuple[float, str] | None]
     options: Mapping[str, Any] = field(default_factory=dict)
     has: Mapping[str, bool] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from posguard.errors import CredentialsError, VenueUnavailableError
-from posguard.exchange import binance, bybit
+from posguard.exchange import tables
 from posguard.exchange.answers import Heard, Trouble, shape_words
 from posguard.exchange.judging import Asked, judge
 from posguard.model.venue import World
@@ -18,7 +18,7 @@ KEY, SECRET = "canary-key-8f1e", "canary-secret-77aa"
 
 
 def asked(exchange="binance"):
-    table = {"binance": binance.TABLE, "bybit": bybit.TABLE}[exchange]
+    table = {"binance": tables.BINANCE, "bybit": tables.BYBIT}[exchange]
     venue = VenueSettings(
         exchange=exchange, world=World.TESTNET, api_key=SecretStr(KEY), api_secret=SecretStr(SECRET)
     )
@@ -181,7 +181,7 @@ def test_the_shape_of_a_body_in_words(body, words):
     ],
 )
 def test_the_venues_own_counter_of_all_users_makes_posguard_pause(exchange, headers, pauses):
-    pause = {"binance": binance.TABLE, "bybit": bybit.TABLE}[exchange].pause(headers, 1_000_000)
+    pause = {"binance": tables.BINANCE, "bybit": tables.BYBIT}[exchange].pause(headers, 1_000_000)
     assert (pause is not None) is pauses
     if pause:
         assert 0 < pause[0] <= 61

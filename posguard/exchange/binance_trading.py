@@ -1,0 +1,164 @@
+"""Binance USDⓈ-M futures: orders to send, and orders as it tells them later. Reading alone never imports this."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from posguard.exchange.answers import AnswerError
+from posguard.exchange.binance import BUYS, KINDS, LEGS, Binance
+from posguard.exchange.intents import CancelIntent, OrderIntent, Request, digits
+from posguard.exchange.pages import as_answer, object_of
+from posguard.exchange.rows import (
+    Row,
+    chosen,
+    flag,
+    number,
+    optional_moment,
+    optional_number,
+    optional_text,
+    price,
+    text,
+)
+from posguard.model.order import OrderState, Outcome, SeenOrder, Why
+from posguard.model.position import PositionSide
+from posguard.model.venue import OrderKind
+
+if TYPE_CHECKING:
+    from posguard.exchange.client import VenueClient
+    from posguard.exchange.symbols import Listed
+
+_STATES = {
+    "NEW": OrderState.LIVE,
+    "PARTIALLY_FILLED": OrderState.LIVE,
+    "NEW_INSURANCE": OrderState.LIVE,
+    "NEW_ADL": OrderState.LIVE,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "REJECTED": OrderState.REJECTED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+}
+_ALGO_STATES = {
+    "NEW": OrderState.LIVE,
+    "TRIGGERING": OrderState.LIVE,
+    "TRIGGERED": OrderState.TRIGGERED,
+    "FINISHED": OrderState.TRIGGERED,
+    "CANCELED": OrderState.CANCELED,
+    "REJECTED": OrderState.REJECTED,
+    "EXPIRED": OrderState.EXPIRED,
+}
+
+
+class BinanceTrading(Binance):
+    """What Binance is told to do, and how it is asked about one order."""
+
+    def order_request(self, listed: Listed, intent: OrderIntent) -> Request:
+        """The request for a market order, or for a stop-market order where the intent has a trigger."""
+        params: dict[str, Any] = {
+            "symbol": listed.venue_symbol,
+            "side": "BUY" if intent.buys else "SELL",
+            "quantity": digits(intent.quantity / listed.contract_size),
+        }
+        if intent.position_side is not PositionSide.BOTH:
+            params["positionSide"] = intent.position_side.name  # reduceOnly is refused beside it
+        elif intent.reduce_only:
+            params["reduceOnly"] = "true"
+        if intent.trigger is None:
+            params |= {
+                "type": "MARKET",
+                "newClientOrderId": intent.client_order_id,
+                "newOrderRespType": "RESULT",
+            }
+            return Request("fapiPrivatePostOrder", params)
+        params |= {
+            "algoType": "CONDITIONAL",
+            "type": "STOP_MARKET",
+            "triggerPrice": digits(intent.trigger),
+            "clientAlgoId": intent.client_order_id,
+        }
+        return Request("fapiPrivatePostAlgoOrder", params)
+
+    def cancel_request(self, listed: Listed, intent: CancelIntent) -> Request:
+        """The request that cancels one order, plain or conditional."""
+        params: dict[str, Any] = {"symbol": listed.venue_symbol}
+        own = "algoId" if intent.conditional else "orderId"
+        named = "clientAlgoId" if intent.conditional else "origClientOrderId"
+        params |= {own: intent.order_id} if intent.order_id else {named: intent.client_order_id}
+        method = "fapiPrivateDeleteAlgoOrder" if intent.conditional else "fapiPrivateDeleteOrder"
+        return Request(method, params)
+
+    def order_id_in(self, body: Any) -> str | None:
+        """The id that an answer to a trading request names; None where it names none."""
+        if not isinstance(body, dict):
+            return None
+        found = body.get("orderId") or body.get("algoId")
+        return str(found) if isinstance(found, (int, str)) and found else None
+
+    def seen_in(self, body: Any, listed: Listed) -> SeenOrder | None:
+        """The order that an answer describes; None where it tells ids only. Raises RowError."""
+        row: Row = body
+        if row.get("code") is not None or not ("status" in row or "algoStatus" in row):
+            return None
+        return _seen(row, listed)
+
+    async def find(
+        self, client: VenueClient, listed: Listed, client_order_id: str, *, conditional: bool
+    ) -> SeenOrder | None:
+        """The order of a client id, live or done; None where Binance knows none. Raises AnswerError."""
+        what = f"order {client_order_id}"
+        params: dict[str, Any] = {"symbol": listed.venue_symbol}
+        if not conditional:
+            return await _ask(client, listed, {**params, "origClientOrderId": client_order_id}, what)
+        row = await _row(client, "fapiPrivateGetAlgoOrder", {**params, "clientAlgoId": client_order_id}, what)
+        if row is None:
+            return None
+        with as_answer(what):
+            seen = _seen(row, listed)
+        if seen.became is None:
+            return seen
+        child = await _ask(client, listed, {**params, "orderId": seen.became}, what)
+        if child is None:
+            return seen
+        return replace(seen, filled=child.filled, average_price=child.average_price)
+
+
+async def _ask(client: VenueClient, listed: Listed, params: dict[str, Any], what: str) -> SeenOrder | None:
+    row = await _row(client, "fapiPrivateGetOrder", params, what)
+    with as_answer(what):
+        return None if row is None else _seen(row, listed)
+
+
+async def _row(client: VenueClient, method: str, params: dict[str, Any], what: str) -> Row | None:
+    try:
+        return object_of(await client.get(method, params, what=what), what)
+    except AnswerError as error:
+        rule = client.table.outcomes.codes.get(error.code or "")
+        if rule is not None and (rule.outcome, rule.why) == (Outcome.REJECTED, Why.NOT_FOUND):
+            return None
+        raise
+
+
+def _seen(row: Row, listed: Listed) -> SeenOrder:
+    algo = "algoId" in row
+    whole = flag(row, "closePosition")
+    quantity = number(row, "quantity" if algo else "origQty") * listed.contract_size
+    # A conditional order fills as the order it becomes.
+    filled = (optional_number(row, "actualQty") or Decimal(0)) if algo else number(row, "executedQty")
+    return SeenOrder(
+        order_id=text(row, "algoId" if algo else "orderId"),
+        client_order_id=optional_text(row, "clientAlgoId" if algo else "clientOrderId"),
+        symbol=listed.symbol,
+        position_side=chosen(row, "positionSide", LEGS),
+        buys=chosen(row, "side", BUYS),
+        kind=KINDS.get(text(row, "orderType" if algo else "type"), OrderKind.OTHER),
+        state=chosen(row, *(("algoStatus", _ALGO_STATES) if algo else ("status", _STATES))),
+        quantity=None if whole else quantity,
+        filled=filled * listed.contract_size,
+        average_price=price(row, "actualPrice" if algo else "avgPrice"),
+        trigger_price=price(row, "triggerPrice" if algo else "stopPrice"),
+        reduce_only=flag(row, "reduceOnly"),
+        updated_at=optional_moment(row, "updateTime"),
+        became=optional_text(row, "actualOrderId") if algo else None,
+    )
