@@ -60,7 +60,7 @@ def build(
             name: base_url + urlsplit(exchange.implode_hostname(url)).path
             for name, url in exchange.urls["api"].items()
         }
-    if address_of(exchange).startswith("http://"):
+    if session is not None or address_of(exchange).startswith("http://"):
         exchange.timeout_on_exit = 0  # ccxt waits on closing for TLS connections to end
     return exchange
 
