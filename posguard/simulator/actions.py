@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from posguard.simulator import orders, prices
+from posguard.simulator import execution, orders, prices
 from posguard.simulator.book import Book
 from posguard.simulator.documents import account_of, venue_of
 from posguard.simulator.records import ZERO, Account, ManualClock, Order, Position, Reason, Refused
@@ -85,7 +85,7 @@ def _end_stop(book: Book, row: Row) -> Any:
     account, order = _order(book, row)
     if not order.waiting:
         raise Refused(Reason.NOT_FOUND, order.id)
-    orders.end_stop(book, account, order, str(row.get("how", "expired")))
+    execution.end_stop(book, account, order, str(row.get("how", "expired")))
     return {"order_id": order.id}
 
 
@@ -98,7 +98,7 @@ def _fill(book: Book, row: Row) -> Any:
     if not ZERO < quantity <= order.remaining:
         raise Refused(Reason.BAD_PARAMETER, f"qty is at most {order.remaining}")
     market = book.market(account.venue, order.symbol)
-    made = orders.fill(book, account, order, quantity, order.price or market.last, maker=True)
+    made = execution.fill(book, account, order, quantity, order.price or market.last, maker=True)
     return {"fill_id": made.id}
 
 

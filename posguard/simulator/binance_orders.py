@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from posguard.simulator import binance_rows as rows
-from posguard.simulator import orders
+from posguard.simulator import execution, orders
 from posguard.simulator.records import ZERO, Fill, Intent, Order, PositionSide, Reason, Refused
 from posguard.simulator.wire import Call, Reply
 
@@ -98,7 +98,10 @@ def new_algo_order(call: Call) -> Any:
         trigger_by="mark" if call.text("workingType") == "MARK_PRICE" else "last",
     )
     order = orders.place(call.book, call.account, intent, call.twist)
-    return rows.algo_row(order, call.book.market("binance", order.symbol), None, created=True)
+    row = rows.algo_row(order, call.book.market("binance", order.symbol), None, created=True)
+    if call.twist.stop_ends:
+        execution.end_stop(call.book, call.account, order, call.twist.stop_ends)
+    return row
 
 
 def _asked(call: Call, *, algo: bool) -> Order:

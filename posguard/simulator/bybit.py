@@ -33,6 +33,7 @@ _REFUSALS: dict[Reason, tuple[int, str]] = {
     Reason.NO_POSITION: (10001, "can not set tp/sl/ts for zero position"),
 }
 _UNCHANGED = {
+    "amend": (10001, "The order remains unchanged as the parameters entered match the existing ones."),
     "mode": (110025, "Position mode is not modified"),
     "leverage": (110043, "leverage not modified"),
 }
@@ -279,6 +280,7 @@ PRIVATE: dict[tuple[str, str], Handler] = {
     ("POST", "/v5/position/switch-mode"): _switch_mode,
     ("POST", "/v5/position/trading-stop"): trade.trading_stop,
     ("POST", "/v5/order/create"): trade.create,
+    ("POST", "/v5/order/amend"): trade.amend,
     ("POST", "/v5/order/cancel"): trade.cancel,
     ("POST", "/v5/order/cancel-all"): trade.cancel_all,
     ("GET", "/v5/order/realtime"): trade.realtime,

@@ -6,8 +6,18 @@ from decimal import Decimal
 from typing import Any
 
 from posguard.simulator import bybit_rows as rows
-from posguard.simulator import orders
-from posguard.simulator.records import ZERO, Account, Fill, Intent, Order, PositionSide, Reason, Refused
+from posguard.simulator import execution, orders
+from posguard.simulator.records import (
+    ZERO,
+    Account,
+    Fill,
+    Intent,
+    Order,
+    Position,
+    PositionSide,
+    Reason,
+    Refused,
+)
 from posguard.simulator.wire import Call, newest_first, window
 
 DAY = 86_400_000
@@ -57,6 +67,22 @@ def create(call: Call) -> Any:
         raise Refused(Reason.BAD_PARAMETER, "category")
     intent = _intent(call)
     order = orders.place(call.book, call.account, intent, call.twist)
+    if order.waiting and call.twist.stop_ends:
+        execution.end_stop(call.book, call.account, order, call.twist.stop_ends)
+    return {"orderId": order.id, "orderLinkId": order.client_id}
+
+
+def amend(call: Call) -> Any:
+    """order/amend: quantity, price or trigger price of a live order."""
+    linear(call)
+    order = orders.amend(
+        call.book,
+        call.account,
+        _asked(call),
+        qty=_optional(call, "qty"),
+        price=_optional(call, "price"),
+        trigger=_optional(call, "triggerPrice"),
+    )
     return {"orderId": order.id, "orderLinkId": order.client_id}
 
 
@@ -247,11 +273,26 @@ def trading_stop(call: Call) -> Any:
     stop, profit = _optional(call, "stopLoss"), _optional(call, "takeProfit")
     if leg.amount == ZERO:
         raise Refused(Reason.NO_POSITION, market.symbol)
+    if call.text("tpslMode", "Full") == "Partial":
+        return _stop_for_a_part(call, leg, stop, profit)
     same_stop = stop is None or stop == (leg.stop_loss or ZERO)
     same_profit = profit is None or profit == (leg.take_profit or ZERO)
     if same_stop and same_profit:
         raise Refused(Reason.NOT_CHANGED, "trading_stop")
-    orders.set_position_stops(call.book, call.account, leg, stop, profit)
+    execution.set_position_stops(call.book, call.account, leg, stop, profit)
+    return {}
+
+
+def _stop_for_a_part(call: Call, leg: Position, stop: Decimal | None, profit: Decimal | None) -> Any:
+    """Mode Partial: a stop of its own size, which the position's row does not show."""
+    for purpose, price, size in (
+        ("stop_loss", stop, _optional(call, "slSize")),
+        ("take_profit", profit, _optional(call, "tpSize")),
+    ):
+        if price:
+            execution.add_part_stop(
+                call.book, call.account, leg, purpose, price=price, size=size or abs(leg.amount)
+            )
     return {}
 
 

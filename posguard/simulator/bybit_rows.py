@@ -5,6 +5,7 @@ from typing import Any
 
 from posguard.simulator import margin
 from posguard.simulator.book import Book
+from posguard.simulator.ledger import floor_to
 from posguard.simulator.records import ZERO, Account, Fill, Market, Order, Position, PositionSide, Status
 from posguard.simulator.wire import at, decimals, fixed, num
 
@@ -144,10 +145,6 @@ def position_row(account: Account, leg: Position, market: Market, whole: margin.
         "stopLoss": at(leg.stop_loss, market.tick) if leg.stop_loss else "",
         "trailingStop": "0",
         "sessionAvgPrice": "",
-        "delta": "",
-        "gamma": "",
-        "vega": "",
-        "theta": "",
         "unrealisedPnl": num(margin.unrealized(leg, market)) if held else "",
         "curRealisedPnl": num(leg.realized),
         "cumRealisedPnl": num(leg.total_realized),
@@ -160,16 +157,28 @@ def position_row(account: Account, leg: Position, market: Market, whole: margin.
     }
 
 
-def _stop_type(order: Order) -> str:
-    if not order.conditional:
-        return ""
-    if order.whole:
-        return "TakeProfit" if order.purpose == "take_profit" else "StopLoss"
-    return "Stop"
+def stop_type(origin: str, purpose: str, *, whole: bool) -> str:
+    """Bybit's name of a conditional order: its own, or one that belongs to the position."""
+    if origin != "position_stop":
+        return "Stop"
+    name = "TakeProfit" if purpose == "take_profit" else "StopLoss"
+    return name if whole else f"Partial{name}"
+
+
+def _shown_price(order: Order, market: Market) -> Decimal:
+    """A market order shows the worst price it may take, a waiting one none."""
+    if order.kind == "limit":
+        return order.price
+    if order.waiting:
+        return ZERO
+    bound = order.last_on_create * (Decimal("1.05") if order.side == "buy" else Decimal("0.95"))
+    return floor_to(bound, market.tick)
 
 
 def _created_by(order: Order) -> str:
-    if order.whole and order.purpose == "take_profit":
+    if order.origin == "position_stop" and not order.whole:
+        return "CreateByPartialTakeProfit" if order.purpose == "take_profit" else "CreateByPartialStopLoss"
+    if order.origin == "position_stop" and order.purpose == "take_profit":
         return "CreateByTakeProfit"
     return _CREATED_BY[order.origin]
 
@@ -184,7 +193,7 @@ def order_row(order: Order, market: Market, leg: Position | None) -> dict[str, A
         "orderLinkId": order.client_id,
         "blockTradeId": "",
         "symbol": order.symbol,
-        "price": at(order.price, market.tick) if order.kind == "limit" else "0",
+        "price": at(_shown_price(order, market), market.tick),
         "qty": at(quantity, market.step),
         "side": order.side.capitalize(),
         "isLeverage": "",
@@ -201,14 +210,14 @@ def order_row(order: Order, market: Market, leg: Position | None) -> dict[str, A
         "cumExecFee": num(order.fee),
         "timeInForce": "IOC" if order.kind == "market" else ("PostOnly" if order.tif == "GTX" else order.tif),
         "orderType": order.kind.capitalize(),
-        "stopOrderType": _stop_type(order),
+        "stopOrderType": stop_type(order.origin, order.purpose, whole=order.whole)
+        if order.conditional
+        else "",
         "orderIv": "",
-        "marketUnit": "",
         "triggerPrice": at(order.trigger, market.tick) if order.trigger is not None else "",
         "takeProfit": at(order.take_profit, market.tick) if order.take_profit else "",
         "stopLoss": at(order.stop_loss, market.tick) if order.stop_loss else "",
-        "tpslMode": "Full" if order.whole or order.stop_loss or order.take_profit else "",
-        "ocoTriggerBy": "",
+        "tpslMode": _mode(order),
         "tpLimitPrice": "0",
         "slLimitPrice": "0",
         "tpTriggerBy": "LastPrice" if order.take_profit else "",
@@ -216,9 +225,8 @@ def order_row(order: Order, market: Market, leg: Position | None) -> dict[str, A
         "triggerDirection": _direction(order),
         "triggerBy": TRIGGER_BY[order.trigger_by] if order.conditional else "",
         "lastPriceOnCreated": at(order.last_on_create, market.tick),
-        "basePrice": "",
         "reduceOnly": order.reduce_only,
-        "closeOnTrigger": order.whole,
+        "closeOnTrigger": order.origin == "position_stop",
         "placeType": "",
         "smpType": "None",
         "smpGroup": 0,
@@ -230,6 +238,12 @@ def order_row(order: Order, market: Market, leg: Position | None) -> dict[str, A
         "cumFeeDetail": {market.settle: num(order.fee)} if order.filled else {},
         "extraFees": "",
     }
+
+
+def _mode(order: Order) -> str:
+    if order.origin == "position_stop" and not order.whole:
+        return "Partial"
+    return "Full" if order.whole or order.stop_loss or order.take_profit else ""
 
 
 def _never_fired(order: Order) -> bool:
@@ -261,7 +275,9 @@ def fill_row(fill: Fill, market: Market) -> dict[str, Any]:
         "leavesQty": "0",
         "createType": _CREATED_BY.get(fill.kind, "CreateByUser"),
         "orderType": fill.order_kind.capitalize(),
-        "stopOrderType": {"stop_loss": "StopLoss", "take_profit": "TakeProfit"}.get(fill.purpose, "UNKNOWN"),
+        "stopOrderType": stop_type(fill.origin, fill.purpose, whole=fill.whole)
+        if fill.purpose
+        else "UNKNOWN",
         "execFee": num(fill.fee),
         "execId": fill.id,
         "execPrice": at(fill.price, market.tick),

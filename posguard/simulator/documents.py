@@ -5,10 +5,11 @@ Numbers are text, times are milliseconds; what is left out takes its default, so
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
+from dataclasses import replace as replace_record
 from decimal import Decimal
 from typing import Any, get_type_hints
 
-from posguard.simulator import orders
+from posguard.simulator import execution
 from posguard.simulator.book import DEFAULT_ACCOUNT, Book
 from posguard.simulator.records import (
     VENUES,
@@ -170,7 +171,7 @@ def _load_position(book: Book, row: Mapping[str, Any]) -> None:
             setattr(leg, purpose, Decimal(str(price)))
             if "seq" not in row:  # a dumped book brings these orders itself
                 book.keep_order(
-                    account, orders.position_stop(book, account, leg, purpose, Decimal(str(price)))
+                    account, execution.position_stop(book, account, leg, purpose, Decimal(str(price)))
                 )
     leg.seq = int(row.get("seq", leg.seq))
     book.seq = max(book.seq, leg.seq)
@@ -251,6 +252,26 @@ def _order_behind(book: Book, account: Account, made: Fill) -> None:
         origin=origin,
     )
     book.keep_order(account, order)
+    if made.purpose and account.venue == "binance":
+        _stop_behind(book, account, made, order)
+
+
+def _stop_behind(book: Book, account: Account, made: Fill, child: Order) -> None:
+    """Binance keeps the conditional order apart from the plain one that it became."""
+    child.purpose = made.purpose
+    parent = replace_record(
+        child,
+        id=book.next_id("binance", "algo"),
+        trigger=made.price,
+        rising=(made.side == "buy") == (made.purpose == "stop_loss"),
+        status=Status.TRIGGERED,
+        reduce_only=True,
+        triggered_ms=made.time_ms,
+        child_id=child.id,
+        seq=0,
+    )
+    child.parent_id = parent.id
+    book.keep_order(account, parent)
 
 
 def _ensure_market(book: Book, venue: Venue, symbol: str, price: Decimal) -> None:

@@ -37,6 +37,7 @@ KINDS: dict[str, str] = {
     "bad_signature": "the venue finds the signature wrong",
     "clock_skew": "the venue finds the request too old",
     "partial_fill": "the order fills no more than `ratio` of its quantity",
+    "pieces": "the order fills in `pieces` executions",
     "no_fill": "the order is accepted and rests unfilled for now",
     "stop_ends": "a conditional order is accepted, then ends as `how`: rejected or expired",
     "act": "the world acts before or after the request: `action` as in the control API",
@@ -84,6 +85,7 @@ class Fault:
     message: str = ""
     keep: str = "0.5"
     ratio: str = "0.5"
+    pieces: int = 3
     how: str = "rejected"
     action: dict[str, Any] = field(default_factory=dict)
     id: int = 0
@@ -168,15 +170,17 @@ class FaultPlan:
 def twist_of(faults: list[Fault]) -> Twist:
     """How the order of this request misbehaves."""
     ratio: Decimal | None = None
-    ends, defer = "", False
+    ends, defer, pieces = "", False, 1
     for fault in faults:
         if fault.kind == "partial_fill":
             ratio = Decimal(fault.ratio)
+        elif fault.kind == "pieces":
+            pieces = fault.pieces
         elif fault.kind == "stop_ends":
             ends = fault.how
         elif fault.kind == "no_fill":
             defer = True
-    return Twist(fill_ratio=ratio, stop_ends=ends, defer=defer)
+    return Twist(fill_ratio=ratio, pieces=pieces, stop_ends=ends, defer=defer)
 
 
 def misshape(reply: Reply, faults: list[Fault], venue: str, previous: str | None) -> Reply:

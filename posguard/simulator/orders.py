@@ -5,10 +5,10 @@ from decimal import Decimal
 
 from posguard.simulator import ledger
 from posguard.simulator.book import Book, opposite
+from posguard.simulator.execution import end, fill, touch
 from posguard.simulator.records import (
     ZERO,
     Account,
-    Fill,
     Intent,
     Market,
     Order,
@@ -25,6 +25,7 @@ class Twist:
     """How the next order is made to misbehave; a fault sets it for one request."""
 
     fill_ratio: Decimal | None = None  # fill no more than this share
+    pieces: int = 1  # fill in so many executions
     stop_ends: str = ""  # rejected | expired: a conditional order is accepted, then ends so
     defer: bool = False  # accept, but do not fill yet
 
@@ -40,7 +41,7 @@ def place(book: Book, account: Account, intent: Intent, twist: Twist = STRAIGHT)
     _check_client_id(book, account, intent.client_id)
     if intent.trigger is not None:
         _check_trigger(account, market, intent)
-        return _wait_for_trigger(book, account, market, intent, twist)
+        return book.keep_order(account, _order_of(book, account, market, intent))
     reducing = _check_reduce_only(book, account, intent)
     _check_funds(book, account, market, intent, reducing)
     order = book.keep_order(account, _order_of(book, account, market, intent))
@@ -161,20 +162,6 @@ def _check_funds(book: Book, account: Account, market: Market, intent: Intent, r
 # -- conditional orders
 
 
-def _wait_for_trigger(book: Book, account: Account, market: Market, intent: Intent, twist: Twist) -> Order:
-    order = book.keep_order(account, _order_of(book, account, market, intent))
-    if twist.stop_ends:
-        end_stop(book, account, order, twist.stop_ends)
-    return order
-
-
-def end_stop(book: Book, account: Account, order: Order, how: str) -> None:
-    """The venue gives up on a waiting conditional order by itself: rejected or expired."""
-    order.status = Status.REJECTED if how == "rejected" else Status.EXPIRED
-    order.why = f"{how} by the venue"
-    _touch(book, account, order)
-
-
 # -- matching
 
 
@@ -184,17 +171,28 @@ def match(book: Book, account: Account, order: Order, twist: Twist = STRAIGHT) -
     crosses = order.kind == "market" or _crosses(order, market)
     if crosses and order.tif == "GTX":
         order.why = "post only would take"
-        _end(book, account, order, Status.EXPIRED)
+        end(book, account, order, Status.EXPIRED)
         return
     quantity = _fillable(book, account, order, market, twist) if crosses else ZERO
     if order.tif == "FOK" and quantity < order.remaining:
         quantity = ZERO
     if quantity > ZERO:
         price = market.last if order.kind == "market" else _better(order, market)
-        fill(book, account, order, quantity, price)
+        for part in _parts(quantity, market.step, twist.pieces):
+            fill(book, account, order, part, price)
     if order.live and (order.kind == "market" or order.tif in ("IOC", "FOK")):
         order.why = "nothing left to match"
-        _end(book, account, order, Status.EXPIRED)
+        end(book, account, order, Status.EXPIRED)
+
+
+def _parts(quantity: Decimal, step: Decimal, pieces: int) -> list[Decimal]:
+    """The quantity in so many parts of whole steps, fewer where there are not enough steps."""
+    share = max(ledger.floor_to(quantity / pieces, step), step)
+    parts: list[Decimal] = []
+    while len(parts) < pieces - 1 and quantity > share:
+        parts.append(share)
+        quantity -= share
+    return [*parts, quantity]
 
 
 def _crosses(order: Order, market: Market) -> bool:
@@ -219,91 +217,6 @@ def _fillable(book: Book, account: Account, order: Order, market: Market, twist:
     return quantity
 
 
-def fill(
-    book: Book,
-    account: Account,
-    order: Order,
-    quantity: Decimal,
-    price: Decimal,
-    *,
-    maker: bool = False,
-    kind: str = "trade",
-) -> Fill:
-    """One execution: order, position, wallet and history move together."""
-    market = book.market(account.venue, order.symbol)
-    now = book.now()
-    leg = book.leg(account, order.symbol, order.position_side)
-    change = ledger.after_fill(leg.amount, leg.entry, ledger.signed(order.side, quantity), price)
-    fee = quantity * price * (market.maker_fee if maker else market.taker_fee)
-    made = Fill(
-        id=book.next_id(account.venue, "fill"),
-        order_id=order.id,
-        client_id=order.client_id,
-        symbol=order.symbol,
-        side=order.side,
-        qty=quantity,
-        price=price,
-        time_ms=now,
-        position_side=order.position_side,
-        fee=fee,
-        realized=change.realized,
-        closed=change.closed,
-        maker=maker,
-        kind=kind,
-        purpose=order.purpose if order.conditional or order.parent_id else "",
-        order_qty=order.qty,
-        order_kind=order.kind,
-        seq=book.next_seq(),
-    )
-    account.fills.append(made)
-    if len(account.fills) > 1 and account.fills[-2].time_ms > now:
-        account.fills.sort(key=lambda f: (f.time_ms, f.seq))
-    account.wallet[market.settle] = account.wallet.get(market.settle, ZERO) + change.realized - fee
-    order.filled += quantity
-    order.cost += quantity * price
-    order.fee += fee
-    order.status = Status.FILLED if order.filled >= order.qty else Status.PARTIAL
-    _touch(book, account, order)
-    _move_leg(book, account, leg, change, now)
-    if leg.amount and (order.stop_loss is not None or order.take_profit is not None):
-        set_position_stops(book, account, leg, order.stop_loss, order.take_profit)
-    return made
-
-
-def _move_leg(book: Book, account: Account, leg: Position, change: ledger.Change, now: int) -> None:
-    was = leg.amount
-    leg.amount, leg.entry = change.amount, change.entry
-    leg.total_realized += change.realized
-    leg.updated_ms, leg.seq = now, book.next_seq()
-    flipped = was and change.amount and (was > ZERO) != (change.amount > ZERO)
-    if was == ZERO or flipped:
-        leg.opened_ms, leg.realized = now, ZERO
-    else:
-        leg.realized += change.realized
-    if was and (change.amount == ZERO or flipped):
-        _clear_whole_stops(book, account, leg)
-
-
-def _clear_whole_stops(book: Book, account: Account, leg: Position) -> None:
-    """Stops that belong to the position go with it; reduce-only orders of their own stay, as on the venues."""
-    leg.stop_loss = leg.take_profit = None
-    for order in list(account.open_orders.values()):
-        mine = order.symbol == leg.symbol and order.position_side == leg.side and order.conditional
-        if mine and (order.whole or order.close_position):
-            order.why = "the position is closed"
-            _end(book, account, order, Status.CANCELED if order.whole else Status.EXPIRED)
-
-
-def _end(book: Book, account: Account, order: Order, status: Status) -> None:
-    order.status = status
-    _touch(book, account, order)
-
-
-def _touch(book: Book, account: Account, order: Order) -> None:
-    order.updated_ms = book.now()
-    book.refresh(account, order)
-
-
 # -- cancelling, stops on the position, manual trades
 
 
@@ -312,7 +225,7 @@ def cancel(book: Book, account: Account, order: Order) -> Order:
     if not order.live:
         raise Refused(Reason.NOT_FOUND, order.id)
     order.why = "user"
-    _end(book, account, order, Status.CANCELED)
+    end(book, account, order, Status.CANCELED)
     if order.whole:
         leg = book.leg(account, order.symbol, order.position_side)
         if order.purpose == "take_profit":
@@ -322,74 +235,40 @@ def cancel(book: Book, account: Account, order: Order) -> Order:
     return order
 
 
-def set_position_stops(
+def amend(
     book: Book,
     account: Account,
-    leg: Position,
-    stop_loss: Decimal | None,
-    take_profit: Decimal | None,
-) -> None:
-    """Stops on the position itself (Bybit): None leaves one as it is, zero removes it."""
-    if leg.amount == ZERO:
-        raise Refused(Reason.NO_POSITION, leg.symbol)
-    for purpose, price in (("stop_loss", stop_loss), ("take_profit", take_profit)):
-        if price is not None:
-            _check_position_stop(book, account, leg, purpose, price)
-    for purpose, price in (("stop_loss", stop_loss), ("take_profit", take_profit)):
-        if price is not None:
-            _replace_position_stop(book, account, leg, purpose, price)
-
-
-def _rises(leg: Position, purpose: str) -> bool:
-    return (leg.amount < ZERO) == (purpose == "stop_loss")
-
-
-def _check_position_stop(book: Book, account: Account, leg: Position, purpose: str, price: Decimal) -> None:
-    market = book.market(account.venue, leg.symbol)
-    if price and not ledger.is_multiple(price, market.tick):
-        raise Refused(Reason.TICK, str(price))
-    through = price <= market.last if _rises(leg, purpose) else price >= market.last
-    if price and through:
-        side = "Buy" if leg.amount > ZERO else "Sell"
-        raise Refused(Reason.WOULD_TRIGGER, f"position {purpose} {price} {side} {market.last}")
-
-
-def _replace_position_stop(book: Book, account: Account, leg: Position, purpose: str, price: Decimal) -> None:
-    for order in list(account.open_orders.values()):
-        same = order.symbol == leg.symbol and order.position_side == leg.side
-        if same and order.whole and order.purpose == purpose:
-            order.why = "replaced"
-            _end(book, account, order, Status.CANCELED)
-    if purpose == "take_profit":
-        leg.take_profit = price or None
-    else:
-        leg.stop_loss = price or None
-    if price:
-        book.keep_order(account, position_stop(book, account, leg, purpose, price))
-
-
-def position_stop(book: Book, account: Account, leg: Position, purpose: str, price: Decimal) -> Order:
-    """The conditional order that stands for a stop on the position."""
-    now = book.now()
-    return Order(
-        id=book.next_id(account.venue, "algo"),
-        symbol=leg.symbol,
-        side="sell" if leg.amount > ZERO else "buy",
-        kind="market",
-        qty=abs(leg.amount),
-        position_side=leg.side,
-        tif="IOC",
-        reduce_only=True,
-        whole=True,
-        trigger=price,
-        rising=_rises(leg, purpose),
-        purpose=purpose,
-        status=Status.UNTRIGGERED,
-        created_ms=now,
-        updated_ms=now,
-        origin="position_stop",
-        last_on_create=book.market(account.venue, leg.symbol).last,
+    order: Order,
+    *,
+    qty: Decimal | None = None,
+    price: Decimal | None = None,
+    trigger: Decimal | None = None,
+) -> Order:
+    """Change a live order in place: what is None stays. Refused leaves it as it was."""
+    if not order.live:
+        raise Refused(Reason.NOT_FOUND, order.id)
+    intent = Intent(
+        symbol=order.symbol,
+        side=order.side,
+        kind=order.kind,
+        qty=order.qty if qty is None else qty,
+        position_side=order.position_side,
+        price=order.price if price is None else price,
+        reduce_only=order.reduce_only,
+        close_position=order.close_position,
+        trigger=order.trigger if trigger is None else trigger,
+        rising=order.rising,
+        trigger_by=order.trigger_by,
     )
+    if (intent.qty, intent.price, intent.trigger) == (order.qty, order.price, order.trigger):
+        raise Refused(Reason.NOT_CHANGED, "amend")
+    market = book.market(account.venue, order.symbol)
+    _check_filters(market, intent)
+    if order.trigger is not None:
+        _check_trigger(account, market, intent)
+    order.qty, order.price, order.trigger = intent.qty, intent.price, intent.trigger
+    touch(book, account, order)
+    return order
 
 
 def close_by_market(

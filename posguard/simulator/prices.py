@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from posguard.simulator import ledger, margin
 from posguard.simulator.book import Book
-from posguard.simulator.orders import STRAIGHT, Twist, close_by_market, fill, match
+from posguard.simulator.execution import fill
+from posguard.simulator.orders import STRAIGHT, Twist, close_by_market, match
 from posguard.simulator.records import ZERO, Account, Market, Order, Position, Reason, Refused, Status, Venue
 
 

@@ -218,7 +218,9 @@ class Fill:
     closed: Decimal = ZERO  # how much of it reduced a position, in base units
     maker: bool = False
     kind: str = "trade"  # trade | liquidation | adl
-    purpose: str = ""
+    purpose: str = ""  # of the stop that fired: stop_loss | take_profit
+    origin: str = "user"  # as the order's
+    whole: bool = False
     order_qty: Decimal = ZERO
     order_kind: str = "market"
     seq: int = 0

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from posguard.simulator import documents, invariants, orders, prices
+from posguard.simulator import documents, execution, invariants, orders, prices
 from posguard.simulator.book import Book
 from posguard.simulator.defaults import fill_defaults
 from posguard.simulator.orders import Twist
@@ -198,7 +198,7 @@ def test_a_dumped_book_loads_into_an_empty_one_as_it_was(book):
         orders.place(book, account, market(client_id=f"pg-{venue}"))
         orders.place(book, account, stop())
     leg = book.leg(book.account("bybit"), "BTCUSDT", "both")
-    orders.set_position_stops(book, book.account("bybit"), leg, D(58000), None)
+    execution.set_position_stops(book, book.account("bybit"), leg, D(58000), None)
     document = documents.dump(book)
     other = Book(seed=9, clock=book.clock)
     documents.load(other, document)
