@@ -27,6 +27,10 @@ check: install ## lint, types, architecture, unit tests: under a minute
 test: check ## the whole suite, on the embedded server or the one of POSGUARD_TEST_DSN
 	@$(PY) -m pytest tests --ignore tests/unit -q $(ARGS)
 
+.PHONY: bench-exchange
+bench-exchange: install ## throughput of the exchange simulator, pages and memory included
+	@$(PY) tools/bench_simulator.py
+
 .PHONY: fmt
 fmt: install ## put the code in its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .

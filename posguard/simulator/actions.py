@@ -113,6 +113,24 @@ def _drift(book: Book, row: Row) -> Any:
     return {}
 
 
+def _script(book: Book, row: Row) -> Any:
+    """Prices to come: rows as of `price`, added to those that wait."""
+    steps = list(row["steps"])
+    for step in steps:
+        book.market(venue_of(step), str(step.get("symbol", "")))
+        Decimal(str(step["last"]))
+    book.script.extend(steps)
+    return {"waiting": len(book.script)}
+
+
+def _step(book: Book, row: Row) -> Any:
+    """The next prices of the script."""
+    fired: list[str] = []
+    for _ in range(min(int(row.get("steps", 1)), len(book.script))):
+        fired += _price(book, book.script.popleft())["fired"]
+    return {"fired": fired, "waiting": len(book.script)}
+
+
 def _skew(book: Book, row: Row) -> Any:
     book.skew_ms[venue_of(row)] = int(row["ms"])
     return {}
@@ -127,6 +145,12 @@ def _advance(book: Book, row: Row) -> Any:
 
 def _strict_ids(book: Book, row: Row) -> Any:
     book.strict_ids[venue_of(row)] = bool(row.get("strict", True))
+    return {}
+
+
+def _limit(book: Book, row: Row) -> Any:
+    weight = row.get("weight")
+    book.weight_limits[venue_of(row)] = None if weight is None else int(weight)
     return {}
 
 
@@ -149,9 +173,12 @@ ACTIONS: dict[str, Callable[[Book, Row], Any]] = {
     "fill": _fill,
     "cancel": _cancel,
     "drift": _drift,
+    "script": _script,
+    "step": _step,
     "skew": _skew,
     "advance": _advance,
     "strict_ids": _strict_ids,
+    "limit": _limit,
     "liquidity": _liquidity,
 }
 

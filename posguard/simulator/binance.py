@@ -59,7 +59,7 @@ def authenticate(call: Call) -> Reply | None:
     api_key = call.headers.get("x-mbx-apikey", "")
     if not api_key:
         return error(-2014, "API-key format invalid.", 401)
-    key = call.book.keys.get(("binance", api_key))
+    key = call.known_key(api_key)
     if key is None:
         return error(-2015, "Invalid API-key, IP, or permissions for action.", 401)
     refused = _check_signature(call, key) or _check_time(call)

@@ -245,5 +245,7 @@ def force_orders(call: Call) -> Any:
     found.sort(key=lambda o: (o.created_ms, o.seq), reverse=True)
     forced = [_row(call, o) for o in found[:limit]]
     for row in forced:
+        for name in ("priceProtect", "priceMatch", "selfTradePreventionMode", "goodTillDate"):
+            del row[name]
         row.update({"type": "LIMIT", "origType": "LIMIT", "timeInForce": "IOC", "price": row["avgPrice"]})
     return forced

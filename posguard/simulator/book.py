@@ -5,8 +5,10 @@ Every change goes through it, so what the wires answer and what the control API 
 
 import random
 import uuid
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from posguard.simulator import margin
 from posguard.simulator.records import (
@@ -41,10 +43,14 @@ class Book:
         self.skew_ms: dict[Venue, int] = {"binance": 0, "bybit": 0}
         # Binance: unique among open orders. Bybit: never used twice.
         self.strict_ids: dict[Venue, bool] = {"binance": False, "bybit": True}
+        # Request weight a minute beyond which a venue refuses; None counts only.
+        self.weight_limits: dict[Venue, int | None] = {"binance": None, "bybit": None}
         self.markets: dict[tuple[Venue, str], Market] = {}
         self.accounts: dict[tuple[Venue, str], Account] = {}
         self.keys: dict[tuple[Venue, str], Key] = {}
         self.seq = 0
+        # Prices to come, one step after the other: what a scenario wants to happen.
+        self.script: deque[Mapping[str, Any]] = deque()
         self._numbers = dict(_FIRST_NUMBER)
 
     # -- time and ids

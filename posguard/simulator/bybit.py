@@ -85,7 +85,7 @@ def _would_trigger(detail: str) -> tuple[int, str, str]:
 def authenticate(call: Call) -> Reply | None:
     """Set the call's key, or the refusal the venue gives."""
     api_key = call.headers.get("x-bapi-api-key", "")
-    key = call.book.keys.get(("bybit", api_key))
+    key = call.known_key(api_key)
     if key is None:
         return envelope(call, {}, 10003, "API key is invalid.")
     stamp, recv_window = (

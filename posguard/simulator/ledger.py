@@ -5,6 +5,9 @@ from decimal import Decimal
 
 from posguard.simulator.records import ZERO, Position, PositionSide, Side
 
+# As fine as an average price is kept, so that sums of profits stay exact.
+_FINEST = Decimal("1e-12")
+
 
 @dataclass(slots=True, frozen=True)
 class Change:
@@ -34,7 +37,7 @@ def after_fill(amount: Decimal, entry: Decimal, delta: Decimal, price: Decimal) 
     total = amount + delta
     if amount == ZERO or (amount > ZERO) == (delta > ZERO):
         size = abs(amount) + abs(delta)
-        average = (abs(amount) * entry + abs(delta) * price) / size if size else ZERO
+        average = ((abs(amount) * entry + abs(delta) * price) / size).quantize(_FINEST) if size else ZERO
         return Change(total, average, ZERO, ZERO)
     closed = min(abs(amount), abs(delta))
     direction = 1 if amount > ZERO else -1

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from posguard.simulator import actions, binance, binance_orders, bybit, faults
 from posguard.simulator.book import Book
 from posguard.simulator.faults import Fault, FaultPlan
-from posguard.simulator.records import Refused
+from posguard.simulator.limits import Meter, weight_of
+from posguard.simulator.records import VENUES, Refused
 from posguard.simulator.requests import Entry, RequestLog
 from posguard.simulator.wire import SECRET_PARAMETERS, Call, Reply
 
@@ -31,13 +32,24 @@ class Pipeline:
     plan: FaultPlan
     log: RequestLog = field(default_factory=RequestLog)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    meters: dict[str, Meter] = field(default_factory=lambda: {venue: Meter(venue) for venue in VENUES})
     _previous: dict[tuple[str, ...], str] = field(default_factory=dict)
     _late: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, call: Call) -> Reply:
         """The answer, or Broken."""
         account = self._account(call)
-        entry = self.log.add(call, account, self.book.now())
+        now = self.book.now()
+        entry = self.log.add(call, account, now)
+        meter = self.meters[call.venue]
+        meter.limit = self.book.weight_limits[call.venue]
+        entry.weight = weight_of(call)
+        within = meter.spend(now, entry.weight)
+        reply = await self._answer(call, entry, account) if within else self._noted(entry, meter.refusal(now))
+        reply.headers = {**meter.headers(now), **reply.headers}
+        return reply
+
+    async def _answer(self, call: Call, entry: Entry, account: str) -> Reply:
         picked = self.plan.pick(call, account)
         entry.faults = [f.kind for f in picked]
         if not picked:

@@ -257,6 +257,7 @@ class Key:
     key: str
     secret: str
     trade: bool = True
+    host: str = ""  # the world it belongs to, by its real host name; empty for any
 
 
 @dataclass(slots=True, frozen=True)

@@ -25,6 +25,7 @@ class Entry:
     status: int = 0
     code: int = 0
     executed: bool = False
+    weight: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property

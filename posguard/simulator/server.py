@@ -5,34 +5,30 @@ import ssl
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 from aiohttp import web
 
-from posguard.simulator import control, documents, prices
+from posguard.simulator import actions, control, documents
 from posguard.simulator.book import Book
 from posguard.simulator.defaults import fill_defaults
 from posguard.simulator.faults import FaultPlan
+from posguard.simulator.loopback import Authority
 from posguard.simulator.pipeline import Broken, Pipeline
 from posguard.simulator.records import Clock, Venue
 from posguard.simulator.requests import digest
-from posguard.simulator.wire import Call, Reply, parse_parameters
+from posguard.simulator.wire import VENUE_OF_HOST, Call, Reply, parse_parameters
 
 _VENUE_OF_PATH: tuple[tuple[str, Venue], ...] = (
     ("/fapi/", "binance"),
     ("/sapi/", "binance"),
     ("/v5/", "bybit"),
 )
-_VENUE_OF_HOST: tuple[tuple[str, Venue], ...] = (
-    ("binance.com", "binance"),
-    ("binancefuture.com", "binance"),
-    ("bybit.com", "bybit"),
-)
 
 
 def venue_of(host: str, path: str) -> Venue | None:
     """The venue by the path; a real venue's host name must agree with it."""
     by_path = next((venue for start, venue in _VENUE_OF_PATH if path.startswith(start)), None)
-    name = host.partition(":")[0]
-    by_host = next((venue for end, venue in _VENUE_OF_HOST if name == end or name.endswith(f".{end}")), None)
+    by_host = VENUE_OF_HOST.get(host.partition(":")[0])
     return None if by_host is not None and by_host != by_path else by_path
 
 
@@ -52,6 +48,7 @@ class Simulator:
         self.pipeline = Pipeline(self.book, self.plan)
         self.log = self.pipeline.log
         self._runner: web.AppRunner | None = None
+        self._authority: Authority | None = None
         self.base_url = ""
 
     async def start(
@@ -72,6 +69,18 @@ class Simulator:
         scheme = "https" if ssl_context else "http"
         self.base_url = f"{scheme}://{host}:{runner.addresses[0][1]}"
         return self.base_url
+
+    async def start_tls(self, port: int = 0) -> str:
+        """Listen with certificates for the venues' real hosts; `session` then makes clients that reach it."""
+        self._authority = Authority()
+        return await self.start(port, ssl_context=self._authority.server())
+
+    def session(self) -> aiohttp.ClientSession:
+        """A session that finds the venues' real addresses here; hand it to ccxt, and close it."""
+        if self._authority is None:
+            msg = "the simulator was not started with start_tls"
+            raise RuntimeError(msg)
+        return self._authority.session(self.port)
 
     @property
     def port(self) -> int:
@@ -99,8 +108,8 @@ class Simulator:
         return {"log": digest(self.log.lines()), "book": digest(documents.digest_rows(self.book))}
 
     def drift(self) -> None:
-        """One seeded step of every price."""
-        prices.drift(self.book)
+        """The next step of the price script, else one seeded step of every price."""
+        actions.act(self.book, {"do": "step" if self.book.script else "drift"})
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
@@ -118,6 +127,7 @@ class Simulator:
             headers=headers,
             params=parse_parameters(query, body, request.content_type),
             book=self.book,
+            host=request.host.partition(":")[0],
         )
         try:
             reply = await self.pipeline.serve(call)

@@ -14,6 +14,15 @@ from posguard.simulator.orders import STRAIGHT, Twist
 from posguard.simulator.records import Account, Key, Reason, Refused, Venue
 
 Row = TypeVar("Row")
+VENUE_OF_HOST: dict[str, Venue] = {
+    "fapi.binance.com": "binance",
+    "demo-fapi.binance.com": "binance",
+    "testnet.binancefuture.com": "binance",
+    "api.binance.com": "binance",
+    "api.bybit.com": "bybit",
+    "api-testnet.bybit.com": "bybit",
+    "api-demo.bybit.com": "bybit",
+}
 SECRET_PARAMETERS = frozenset({"signature", "timestamp", "recvWindow"})
 
 
@@ -31,6 +40,14 @@ class Call:
     key: Key | None = None
     book: Book = field(default_factory=Book)
     twist: Twist = STRAIGHT
+    host: str = ""
+
+    def known_key(self, name: str) -> Key | None:
+        """The key of that name, unless it belongs to another of the venue's worlds than the host asked."""
+        found = self.book.keys.get((self.venue, name))
+        if found is None or (found.host and self.host in VENUE_OF_HOST and found.host != self.host):
+            return None
+        return found
 
     @property
     def account(self) -> Account:

@@ -373,6 +373,110 @@ async def test_binance_trades_go_back_a_week_at_a_time(binance, simulator):
         await binance.fetch_my_trades(BTC, params={"startTime": now - 20 * day, "endTime": now})
 
 
+async def test_a_stop_that_closes_the_whole_position_at_binance(binance, simulator):
+    await binance.load_markets()
+    await entry(binance)
+    params = {"stopLossPrice": 59000, "closePosition": True}
+    stop = await binance.create_order(BTC, "market", "sell", 0, params=params)
+    assert (stop["info"]["closePosition"], D(stop["info"]["quantity"])) == (True, 0)
+    await entry(binance, 0.02)
+    prices.set_price(simulator.book, "binance", "BTCUSDT", D(59000))
+    assert await binance.fetch_positions() == []
+    again = await binance.create_order(BTC, "market", "buy", 0.01)
+    assert again["filled"] == 0.01
+    await binance.create_order(BTC, "market", "sell", 0, params={**params, "stopLossPrice": 58000})
+    await entry(binance, side="sell", reduceOnly=True)
+    assert await binance.fetch_open_orders(BTC, params={"trigger": True}) == []
+
+
+async def test_bybit_closes_all_by_quantity_zero(bybit):
+    await bybit.load_markets()
+    await entry(bybit)
+    request = {"category": "linear", "symbol": "BTCUSDT", "side": "Sell", "orderType": "Market", "qty": "0"}
+    await bybit.privatePostV5OrderCreate({**request, "reduceOnly": True, "closeOnTrigger": True})
+    assert await bybit.fetch_positions() == []
+    with pytest.raises(ccxt.InvalidOrder, match="110017"):
+        await bybit.privatePostV5OrderCreate({**request, "reduceOnly": True, "closeOnTrigger": True})
+
+
+async def test_bybit_amends_a_stop(bybit):
+    await bybit.load_markets()
+    await entry(bybit)
+    stop = await protect(bybit)
+    request = {"category": "linear", "symbol": "BTCUSDT", "orderId": stop["id"]}
+    await bybit.privatePostV5OrderAmend({**request, "triggerPrice": "59500"})
+    assert (await bybit.fetch_open_orders(BTC))[0]["triggerPrice"] == 59500
+    with pytest.raises(ccxt.InvalidOrder, match="110093"):
+        await bybit.privatePostV5OrderAmend({**request, "triggerPrice": "60500"})
+    with pytest.raises(ccxt.BadRequest, match="unchanged"):
+        await bybit.privatePostV5OrderAmend({**request, "triggerPrice": "59500"})
+    assert (await bybit.fetch_open_orders(BTC))[0]["triggerPrice"] == 59500
+
+
+async def test_bybit_keeps_stops_on_parts_of_a_position(bybit, simulator):
+    await bybit.load_markets()
+    await entry(bybit, 0.03)
+    request = {"category": "linear", "symbol": "BTCUSDT", "positionIdx": 0, "tpslMode": "Partial"}
+    await bybit.privatePostV5PositionTradingStop({**request, "stopLoss": "59500", "slSize": "0.01"})
+    await bybit.privatePostV5PositionTradingStop({**request, "stopLoss": "59000", "slSize": "0.02"})
+    found = await bybit.fetch_open_orders(BTC)
+    assert [(o["info"]["stopOrderType"], o["amount"], o["triggerPrice"]) for o in found] == [
+        ("PartialStopLoss", 0.01, 59500),
+        ("PartialStopLoss", 0.02, 59000),
+    ]
+    assert (await bybit.fetch_positions())[0]["stopLossPrice"] is None
+    prices.set_price(simulator.book, "bybit", "BTCUSDT", D(59400))
+    assert (await bybit.fetch_positions())[0]["contracts"] == 0.02
+    orders.close_by_market(
+        simulator.book,
+        simulator.book.account("bybit"),
+        simulator.book.leg(simulator.book.account("bybit"), "BTCUSDT", "both"),
+        origin="manual",
+    )
+    assert await bybit.fetch_open_orders(BTC) == []
+
+
+async def test_loaded_history_tells_which_fill_was_a_stop(client, venue, simulator):
+    """At Binance by the conditional order that names the plain one, at Bybit by the execution itself."""
+    await client.load_markets()
+    now = simulator.book.now()
+    row = {
+        "venue": venue,
+        "symbol": "BTCUSDT",
+        "qty": "0.01",
+        "price": "60000",
+        "order_id": "777001",
+        "client_id": "pg-e",
+    }
+    out = {
+        **row,
+        "side": "sell",
+        "price": "59000",
+        "order_id": "777002",
+        "client_id": "pg-s",
+        "closed": "0.01",
+    }
+    async with SimulatorControl(simulator.base_url) as control:
+        await control.load(
+            fills=[
+                {**row, "side": "buy", "time_ms": now - 9000},
+                {**out, "purpose": "stop_loss", "time_ms": now - 5000},
+            ]
+        )
+    trades = await client.fetch_my_trades(BTC)
+    assert [t["order"] for t in trades] == ["777001", "777002"]
+    if venue == "binance":
+        (stop,) = await client.fetch_orders(BTC, params={"trigger": True})
+        assert (stop["info"]["actualOrderId"], stop["status"], stop["triggerPrice"]) == (
+            "777002",
+            "closed",
+            59000,
+        )
+    else:
+        assert [t["info"]["stopOrderType"] for t in trades] == ["UNKNOWN", "Stop"]
+        assert trades[1]["info"]["closedSize"] == "0.010"
+
+
 # -- keys
 
 
