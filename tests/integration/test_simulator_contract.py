@@ -420,10 +420,10 @@ async def test_bybit_keeps_stops_on_parts_of_a_position(bybit, simulator):
     await bybit.privatePostV5PositionTradingStop({**request, "stopLoss": "59500", "slSize": "0.01"})
     await bybit.privatePostV5PositionTradingStop({**request, "stopLoss": "59000", "slSize": "0.02"})
     found = await bybit.fetch_open_orders(BTC)
-    assert [(o["info"]["stopOrderType"], o["amount"], o["triggerPrice"]) for o in found] == [
+    assert {(o["info"]["stopOrderType"], o["amount"], o["triggerPrice"]) for o in found} == {
         ("PartialStopLoss", 0.01, 59500),
         ("PartialStopLoss", 0.02, 59000),
-    ]
+    }
     assert (await bybit.fetch_positions())[0]["stopLossPrice"] is None
     prices.set_price(simulator.book, "bybit", "BTCUSDT", D(59400))
     assert (await bybit.fetch_positions())[0]["contracts"] == 0.02
