@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 
-@dataclass(frozen=True)
+@dataclass
 class FrozenView:
     """The database as it stood at `as_of` (the server's clock, aware UTC).
 
@@ -39,26 +39,27 @@ class FrozenView:
     snapshot: str
     columns: frozenset[str]
     _dsn: SecretStr = field(repr=False)
-    _statement_limit: float
     _ends_at: float
+    _next_stop: float
 
     def connect(self) -> psycopg.Connection[Any]:
         """A new connection whose transactions are REPEATABLE READ, READ ONLY."""
         return _connect(self._dsn)
 
     def follow(self, engine: Engine) -> None:
-        """Makes every transaction of the engine see this view, with unqualified names found in schema monitoring.
-
-        A statement is cut at its limit, or at the end of the view's whole time, whichever is sooner.
-        """
+        """Makes every transaction of the engine see this view, with unqualified names found in schema monitoring."""
         sqlalchemy.event.listen(engine, "begin", self._join)
+
+    def allow(self, length: timedelta) -> None:
+        """What follows may take this long, all its statements and the library's retries together; then they are cut."""
+        self._next_stop = time.monotonic() + length.total_seconds()
 
     def cleaned(self, text: str) -> str:
         """`text` without the address and its password."""
         return redact(text, self._dsn, *secrets_of(self._dsn))
 
     def _join(self, connection: Connection) -> None:
-        left = min(self._statement_limit, max(self._ends_at - time.monotonic(), 0.001))
+        left = max(min(self._next_stop, self._ends_at) - time.monotonic(), 0.001)
         statement = sql.SQL(script("join_frozen_view")).format(
             snapshot=sql.Literal(self.snapshot), milliseconds=sql.Literal(int(left * 1000))
         )
@@ -66,10 +67,8 @@ class FrozenView:
 
 
 @contextmanager
-def frozen_view(
-    dsn: SecretStr | None, *, statement_limit: timedelta, whole_limit: timedelta
-) -> Iterator[FrozenView]:
-    """Holds one instant of the database open until the block ends.
+def frozen_view(dsn: SecretStr | None, *, limit: timedelta) -> Iterator[FrozenView]:
+    """Holds one instant of the database open until the block ends; no statement runs past `limit` from now.
 
     Raises PosguardError's where the database cannot be reached or read; nothing was changed.
     """
@@ -87,8 +86,8 @@ def frozen_view(
         if row is None:  # a SELECT without FROM has one row
             raise AssertionError
         snapshot, as_of, columns = row
-        ends_at = time.monotonic() + whole_limit.total_seconds()
-        yield FrozenView(as_of, snapshot, frozenset(columns), dsn, statement_limit.total_seconds(), ends_at)
+        ends_at = time.monotonic() + limit.total_seconds()
+        yield FrozenView(as_of, snapshot, frozenset(columns), dsn, ends_at, ends_at)
 
 
 def _connect(dsn: SecretStr) -> psycopg.Connection[Any]:

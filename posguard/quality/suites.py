@@ -188,6 +188,7 @@ def _check_rule(where: _Where, rule: Expectation) -> None:
         where.must("row_condition" not in rule.kwargs, f"row_condition is not supported; write it as {ROWS}")
         return
     where.must(bool(rule.query), "'unexpected_rows_query' is missing")
+    where.must(";" not in rule.query, "its query has a semicolon; it is one statement")
     try:
         fields = [name for _, name, _, _ in Formatter().parse(rule.query) if name is not None]
     except ValueError as error:
