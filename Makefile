@@ -35,6 +35,10 @@ bench-exchange: install ## throughput of the exchange simulator, pages and memor
 fmt: install ## put the code in its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .
 
+.PHONY: docs
+docs: install ## write the generated parts of docs/ anew
+	@$(PY) tools/quality_table.py
+
 .PHONY: lock
 lock: install ## compile requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes \

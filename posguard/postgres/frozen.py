@@ -78,7 +78,7 @@ def frozen_view(dsn: SecretStr | None, *, limit: timedelta) -> Iterator[FrozenVi
         holder = _connect(dsn)
     except psycopg.Error as error:
         raise mapped_driver_error(error, dsn) from None
-    with holder:
+    try:
         try:
             row = holder.execute(script("frozen_view").encode()).fetchone()
         except psycopg.Error as error:
@@ -88,6 +88,8 @@ def frozen_view(dsn: SecretStr | None, *, limit: timedelta) -> Iterator[FrozenVi
         snapshot, as_of, columns = row
         ends_at = time.monotonic() + limit.total_seconds()
         yield FrozenView(as_of, snapshot, frozenset(columns), dsn, ends_at, ends_at)
+    finally:
+        holder.close()  # without a COMMIT, which a connection that broke meanwhile would refuse
 
 
 def _connect(dsn: SecretStr) -> psycopg.Connection[Any]:

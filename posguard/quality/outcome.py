@@ -63,7 +63,7 @@ def judged(
     count = result.get("unexpected_count", result.get("observed_value"))
     if count is None and success and result.get("element_count") == 0:
         count = 0  # a sum over no rows
-    if not isinstance(count, int) or isinstance(count, bool) or (success is True) != (count == 0):
+    if not isinstance(count, int) or isinstance(count, bool) or success is not (count == 0):
         return not_judged(
             suite, rule, "Great Expectations gave no clear count of failing rows", rows=rows, query=query
         )
@@ -71,7 +71,6 @@ def judged(
     if success:
         return _result(suite, rule, Outcome.PASS, rows=rows, message=f"{counted} checked.")
     keys = _keys(suite.key, result)
-    listed = ", ".join(keys[:_SHOWN]) + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
     of = "" if rows is None else f" of {rows}"
     return _result(
         suite,
@@ -80,7 +79,7 @@ def judged(
         rows=rows,
         failing=count,
         failing_keys=keys,
-        message=f"{count}{of} rows break it, {suite.key} {listed}.",
+        message=f"{count}{of} rows break it{_listed(suite.key, keys, count)}.",
         query=query or _own_query(suite, result),
     )
 
@@ -127,6 +126,14 @@ def _keys(key: str, result: Mapping[str, Any]) -> tuple[str, ...]:
     values = [row[key] for row in rows if key in row]
     ordered = sorted(values) if all(isinstance(value, int) for value in values) else sorted(map(str, values))
     return tuple(str(value) for value in ordered)[:KEYS_KEPT]
+
+
+def _listed(key: str, keys: tuple[str, ...], count: int) -> str:
+    if not keys:
+        return f"; the query does not give their {key}"
+    shown = keys[:_SHOWN]
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
+    return f", {key} {', '.join(shown)}{more}"
 
 
 def _own_query(suite: Suite, result: Mapping[str, Any]) -> str:

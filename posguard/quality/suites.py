@@ -59,8 +59,8 @@ class Expectation:
 
     def query_at(self, table: str, now: datetime, grace: timedelta) -> str:
         """The SQL as psql takes it, empty for a built-in rule."""
-        filled = _filled(self.query, now, grace)
-        return filled.replace("{batch}", f"{table} AS subselect")
+        filled = _filled(self.query, now, grace).replace("{batch}", f"{table} AS subselect")
+        return filled.replace("{{", "{").replace("}}", "}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,7 @@ def test_broken_rules_are_errors_and_broken_data_violations_side_by_side(healthy
         _column_rule("finds_empty", "signal_id"),
         _rule("finds_none", "SELECT id FROM {batch} WHERE id = -1"),
         _column_rule("finds_full", "symbol"),
+        _rule("brace", "SELECT id FROM {batch} WHERE id = 2 AND '{{1}}'::int [] = ARRAY[1] ORDER BY id"),
         _rule("percent", "SELECT id FROM {batch} WHERE symbol LIKE '%ETH%' OR id % 100 = 98"),
     )
     results = judge(healthy_dsn, folder=folder)
@@ -258,8 +259,10 @@ def test_broken_rules_are_errors_and_broken_data_violations_side_by_side(healthy
         "finds_empty": ("violation", 13),
         "finds_none": ("pass", 0),
         "finds_full": ("pass", 0),
+        "brace": ("violation", 1),
         "percent": ("violation", 2),
     }
+    assert "'{1}'::int []" in results["custom.brace"].query
     assert results["custom.misspelt"].message == 'Could not be judged: column "symbl" does not exist.'
     assert "nosuch" in results["custom.no_column"].message
 
@@ -309,6 +312,24 @@ def test_all_expectations_see_one_instant(healthy_dsn, monkeypatch):
     after = judge(healthy_dsn)
     assert set(violated(after)) == {"positions.quantity_positive"}
     assert after["orders.side_known"].rows_checked == 0
+
+
+def test_a_connection_that_breaks_in_the_middle_leaves_errors_and_no_verdict(healthy_dsn, monkeypatch):
+    counted = run._row_count
+
+    def cut_off(batch):
+        rows = counted(batch)
+        run_script(
+            healthy_dsn.get_secret_value(),
+            CASES["positions.side_known"].sql + "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'posguard suites' AND datname = current_database()",
+        )
+        return rows
+
+    monkeypatch.setattr(run, "_row_count", cut_off)
+    results = judge(healthy_dsn, suites=["positions"])
+    assert of(results, Outcome.ERROR) == set(results)
+    assert len(results) == 18
 
 
 def test_great_expectations_loads_every_file_as_it_is():
