@@ -19,9 +19,14 @@ class Status(StrEnum):
     """The statuses the bot and the core write. Any other text, and NULL, counts as open and is a finding."""
 
     PENDING_ENTRY = "pending_entry"
+    SUBMITTING = (
+        "submitting"  # the core's own, as closing and unresolved are; the bot's old code writes none of them
+    )
     ENTRY_PLACED = "entry_placed"
     PENDING_SL = "pending_sl"
     ACTIVE = "active"
+    CLOSING = "closing"
+    UNRESOLVED = "unresolved"
     CLOSED = "closed"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
@@ -29,7 +34,16 @@ class Status(StrEnum):
 
 
 TERMINAL = frozenset({Status.CLOSED, Status.FAILED, Status.ROLLED_BACK, Status.CANCELED})
-INTERMEDIATE = frozenset({Status.PENDING_ENTRY, Status.ENTRY_PLACED, Status.PENDING_SL})
+INTERMEDIATE = frozenset(
+    {
+        Status.PENDING_ENTRY,
+        Status.SUBMITTING,
+        Status.ENTRY_PLACED,
+        Status.PENDING_SL,
+        Status.CLOSING,
+        Status.UNRESOLVED,
+    }
+)
 
 
 class Side(StrEnum):
@@ -124,7 +138,7 @@ class PositionRow:
 
     @property
     def is_intermediate(self) -> bool:
-        """Whether the row is on its way to active."""
+        """Whether the row is on its way: to active, or from it to closed."""
         return self.status in INTERMEDIATE
 
     @property
