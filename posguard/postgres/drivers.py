@@ -19,7 +19,7 @@ from posguard.settings import redact
 
 # At login libpq reports no SQLSTATE, only the server's words.
 _REFUSED = re.compile(
-    r'authentication failed|no password supplied|no pg_hba.conf entry|role "[^"]*" does not exist'
+    r'authentication failed|no password supplied|no pg_hba.conf entry|not permitted to log in|role "[^"]*" does not exist'
 )
 
 

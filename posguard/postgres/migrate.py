@@ -21,16 +21,13 @@ from pydantic import SecretStr
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from posguard.errors import (
-    CredentialsError,
-    DatabaseUnavailableError,
-    PosguardError,
     RefusedError,
     SchemaError,
     SettingsError,
 )
+from posguard.postgres.drivers import mapped_driver_error
 from posguard.postgres.pool import NO_DSN, NO_DSN_HINT
 from posguard.postgres.queries import script
-from posguard.settings import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,7 +172,7 @@ def _connected(dsn: SecretStr | None) -> Iterator[Any]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
-        raise _mapped(error, dsn) from None
+        raise mapped_driver_error(error.orig, dsn) from None
     except CommandError as error:
         raise SchemaError(
             f"posguard's schema stands at a version this program does not know ({error}). Nothing was changed.",
@@ -186,38 +183,3 @@ def _connected(dsn: SecretStr | None) -> Iterator[Any]:
             "The database address cannot be read. Nothing was done.",
             hint="It reads postgresql://user:password@host:5432/database.",
         ) from None
-
-
-# A connection that fails carries no SQLSTATE in psycopg, so these are known by the server's words.
-_LOGIN_REFUSED = (
-    "authentication failed",
-    "not permitted to log in",
-    "no pg_hba.conf entry",
-    "no password supplied",
-)
-
-
-def _mapped(error: DBAPIError, dsn: SecretStr) -> PosguardError:
-    said = redact(str(error.orig).strip(), dsn).splitlines()[0]
-    code = getattr(error.orig, "sqlstate", None) or ""
-    if code == "42501":
-        return SchemaError(
-            f"The database role may not do this: {said}. Nothing was changed.",
-            hint="`posguard db roles` prints the migration role.",
-        )
-    if code.startswith("28") or any(words in said for words in _LOGIN_REFUSED):
-        return CredentialsError(
-            f"The database refused the login: {said}. Nothing was changed.", hint="Check POSGUARD_DSN."
-        )
-    if code == "3D000" or 'database "' in said:
-        return SettingsError(
-            f"The server has no such database: {said}. Nothing was changed.", hint="Check POSGUARD_DSN."
-        )
-    if code == "55P03":
-        return DatabaseUnavailableError(
-            f"A table stayed locked: {said}. Nothing was changed.", hint="Run it again when it is quieter."
-        )
-    return DatabaseUnavailableError(
-        f"The database did not carry it out: {said}. Nothing was changed.",
-        hint="Check that it runs, then run it again.",
-    )
