@@ -78,10 +78,21 @@ _ENDINGS: dict[str, tuple[Step, ...]] = {
 
 def events_of(trade: Trade, row_id: int) -> list[EventRecord]:
     """The events of one trade, in order of time; a trade that goes on has none of an ending."""
-    found = [_event(trade, row_id, step, trade.created_at) for step in _opening(trade)]
-    if trade.closed_at is not None:
-        found += [_event(trade, row_id, step, trade.closed_at) for step in _ending(trade)]
-    return sorted(found, key=lambda event: event.created_at)
+    return sorted(
+        [*opening_events(trade, row_id), *ending_events(trade, row_id)], key=lambda event: event.created_at
+    )
+
+
+def opening_events(trade: Trade, row_id: int) -> list[EventRecord]:
+    """The events from the first row to the protected position."""
+    return [_event(trade, row_id, step, trade.created_at) for step in _opening(trade)]
+
+
+def ending_events(trade: Trade, row_id: int) -> list[EventRecord]:
+    """The events of the end; none while it goes on."""
+    if trade.closed_at is None:
+        return []
+    return [_event(trade, row_id, step, trade.closed_at) for step in _ending(trade)]
 
 
 def _opening(trade: Trade) -> Iterator[Step]:

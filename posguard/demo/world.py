@@ -59,6 +59,10 @@ class DemoWorld:
         """The rows of monitoring.positions by id."""
         return self.rows.positions
 
+    def truth_json(self) -> str:
+        """The text of truth.json."""
+        return self.truth.to_json()
+
 
 def make_world(now: datetime, seed: int = DEFAULT_SEED) -> DemoWorld:
     """The world at a time, which must be aware; ValueError otherwise."""

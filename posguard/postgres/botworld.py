@@ -59,26 +59,18 @@ async def load(
     connection: Any, tables: Mapping[str, tuple[Sequence[str], Collection[Sequence[Any]]]]
 ) -> None:
     """Loads rows by COPY: table name to column names and rows; JSON columns as text. The serial of positions goes above them."""
-    async with _plain_json(connection):
-        for table, (columns, rows) in tables.items():
-            await connection.copy_records_to_table(
-                table, schema_name="monitoring", columns=list(columns), records=rows
-            )
+    for table, (columns, rows) in tables.items():
+        await append(connection, table, columns, rows)
     await queries("botworld").raise_serial(connection)
 
 
-async def record_orders(connection: Any, columns: Sequence[str], rows: Collection[Sequence[Any]]) -> None:
-    """Appends rows to monitoring.orders."""
-    await connection.copy_records_to_table(
-        "orders", schema_name="monitoring", columns=list(columns), records=rows
-    )
-
-
-async def record_events(connection: Any, columns: Sequence[str], rows: Collection[Sequence[Any]]) -> None:
-    """Appends rows to monitoring.events; event_data as JSON text."""
+async def append(
+    connection: Any, table: str, columns: Sequence[str], rows: Collection[Sequence[Any]]
+) -> None:
+    """Appends rows to one of the bot's tables by COPY; JSON columns as text."""
     async with _plain_json(connection):
         await connection.copy_records_to_table(
-            "events", schema_name="monitoring", columns=list(columns), records=rows
+            table, schema_name="monitoring", columns=list(columns), records=rows
         )
 
 

@@ -53,8 +53,21 @@ def _trade(book: Book, row: Row) -> Any:
 
 
 def _close(book: Book, row: Row) -> Any:
+    """Close a leg; with cancel_stops its conditional orders go in the same instant."""
     account, leg = _leg(book, row)
-    return {"order_id": orders.close_by_market(book, account, leg, origin="manual").id}
+    order_id = orders.close_by_market(book, account, leg, origin="manual").id
+    if row.get("cancel_stops"):
+        for order in list(account.open_orders.values()):
+            if order.conditional and (order.symbol, order.position_side) == (leg.symbol, leg.side):
+                orders.cancel(book, account, order)
+    return {"order_id": order_id}
+
+
+def _protect(book: Book, row: Row) -> Any:
+    """Put a stop-loss on the position itself."""
+    account, leg = _leg(book, row)
+    orders.set_position_stops(book, account, leg, Decimal(str(row["stop_loss"])), None)
+    return {}
 
 
 def _flip(book: Book, row: Row) -> Any:
@@ -165,6 +178,7 @@ ACTIONS: dict[str, Callable[[Book, Row], Any]] = {
     "price": _price,
     "trade": _trade,
     "close": _close,
+    "protect": _protect,
     "flip": _flip,
     "liquidate": _forced("liquidation"),
     "adl": _forced("adl"),
