@@ -66,7 +66,7 @@ def _close(book: Book, row: Row) -> Any:
 def _protect(book: Book, row: Row) -> Any:
     """Put a stop-loss on the position itself."""
     account, leg = _leg(book, row)
-    orders.set_position_stops(book, account, leg, Decimal(str(row["stop_loss"])), None)
+    execution.set_position_stops(book, account, leg, Decimal(str(row["stop_loss"])), None)
     return {}
 
 

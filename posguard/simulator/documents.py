@@ -257,8 +257,12 @@ def _order_behind(book: Book, account: Account, made: Fill) -> None:
 
 
 def _stop_behind(book: Book, account: Account, made: Fill, child: Order) -> None:
-    """Binance keeps the conditional order apart from the plain one that it became."""
+    """Binance keeps the conditional order apart from the plain one that it became; one that the document names is taken."""
     child.purpose = made.purpose
+    named = next((order for order in account.orders.values() if order.child_id == child.id), None)
+    if named is not None:
+        child.parent_id = named.id
+        return
     parent = replace_record(
         child,
         id=book.next_id("binance", "algo"),

@@ -64,7 +64,9 @@ async def test_after_four_hours_of_the_demo_bot_found_still_equals_planted(empty
                 report = compare(world.truth, found.findings, at=clock.now)
                 assert report.exact, f"after {minute} minutes\n{told(report)}"
                 assert found.conclusive
-                assert not found.skipped or all("list" in part.reason for part in found.skipped), found.skipped
+                assert not found.skipped or all("list" in part.reason for part in found.skipped), (
+                    found.skipped
+                )
                 seen.append(report.planted)
         found = await take_pass(database, [binance, bybit], quick)
     results = await asyncio.to_thread(run_suites, empty_dsn, settings=Settings())
@@ -111,7 +113,6 @@ async def test_passes_beside_a_busy_bot_see_nothing_of_its_work(empty_dsn, simul
                     assert report.exact, told(report)
         finally:
             ended.set()
-            steps = await busy
-    print(f"{steps} steps of the bot beside 12 passes, {whole} of them conclusive")
+            steps = await busy  # how often the bot worked meanwhile
     assert steps > 12
     assert whole

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from posguard.simulator import documents, execution, invariants, orders, prices
+from posguard.simulator import actions, documents, execution, invariants, orders, prices
 from posguard.simulator.book import Book
 from posguard.simulator.defaults import fill_defaults
 from posguard.simulator.orders import Twist
@@ -250,3 +250,45 @@ def test_seven_hundred_positions_with_history_load_within_a_second(book):
     assert time.perf_counter() - began < 1
     assert (counts["positions"], counts["fills"]) == (700, 2100)
     assert len(book.account("bybit").fills) == 2100
+
+
+@pytest.mark.parametrize("venue", BOTH)
+def test_a_close_by_hand_takes_its_stops_away_only_where_it_is_asked_to(book, venue):
+    account = book.account(venue)
+    row = {"do": "close", "venue": venue, "symbol": "BTCUSDT"}
+    for asked in (False, True):
+        orders.place(book, account, market())
+        orders.place(book, account, stop())
+        actions.act(book, {**row, "cancel_stops": asked})
+        assert book.leg(account, "BTCUSDT", "both").amount == 0
+        assert len(account.open_orders) == (0 if asked else 1)
+        for order in list(account.open_orders.values()):
+            orders.cancel(book, account, order)
+
+
+def test_a_stop_on_the_position_by_hand_goes_with_the_position(book):
+    account = book.account("bybit")
+    row = {"venue": "bybit", "symbol": "BTCUSDT"}
+    assert (
+        refusal(lambda: actions.act(book, {"do": "protect", **row, "stop_loss": "59000"}))
+        is Reason.NO_POSITION
+    )
+    orders.place(book, account, market())
+    actions.act(book, {"do": "protect", **row, "stop_loss": "59000"})
+    assert book.leg(account, "BTCUSDT", "both").stop_loss == D(59000)
+    assert [order.whole for order in account.open_orders.values()] == [True]
+    actions.act(book, {"do": "close", **row, "cancel_stops": True})
+    assert not account.open_orders
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_loaded_fill_of_a_stop_has_one_conditional_order_behind_it(book, named):
+    stopped = {"venue": "binance", "symbol": "BTCUSDT", "side": "sell", "qty": "1"}
+    parent = {**stopped, "id": "77", "trigger": "59000", "status": "triggered", "child_id": "55"}
+    fill = {**stopped, "order_id": "55", "price": "58990", "purpose": "stop_loss"}
+    documents.load(book, {"orders": [parent] if named else [], "fills": [fill]})
+    account = book.account("binance")
+    parents = [order.id for order in account.orders.values() if order.child_id == "55"]
+    assert len(parents) == 1
+    assert account.orders["55"].parent_id == parents[0]
+    assert (parents == ["77"]) is named
