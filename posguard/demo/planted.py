@@ -53,10 +53,10 @@ def _unknown_status(desk: Desk) -> Case:
     at = desk.ago(hours=3, minutes=36)
     closing = at + timedelta(minutes=52)
     trade = replace(
-        desk.trade("binance", "STX", "long", at), status="closing", overrides=(("closed_at", closing),)
+        desk.trade("binance", "STX", "long", at), status="exiting", overrides=(("closed_at", closing),)
     )
     return _case(
-        desk, trade, None, _about(trade, Kind.UNKNOWN_STATUS, Severity.WARNING, "its status is 'closing'")
+        desk, trade, None, _about(trade, Kind.UNKNOWN_STATUS, Severity.WARNING, "its status is 'exiting'")
     )
 
 

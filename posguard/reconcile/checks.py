@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from posguard.reconcile.evidence import Absence
     from posguard.reconcile.facts import KeyCase
 
+# An order of theirs may still be filling: their quantity is not final.
+_UNSETTLED = {Status.PENDING_ENTRY, Status.SUBMITTING, Status.CLOSING, Status.UNRESOLVED}
 _BOTH_READS = "both reads of the database hold it"
 
 
@@ -124,7 +126,7 @@ def mismatches(case: KeyCase) -> Iterator[Finding]:
             evidence=(_agreement(case),),
         )
         return
-    if len(case.rows) > 1 or matches(case, case.rows[0]) or case.rows[0].status == Status.PENDING_ENTRY:
+    if len(case.rows) > 1 or matches(case, case.rows[0]) or case.rows[0].status in _UNSETTLED:
         return
     row = case.rows[0]
     step = f"one lot is {plain(market.lot_step)}"

@@ -30,7 +30,17 @@ from tests.unit.reconcile.scenario import LIMITS, LISTED, LONG_AGO, MARKETS, NOW
 
 VENUES = (VenueId("binance"), VenueId("bybit"))
 SYMBOLS = (*LISTED[:3], "FTTUSDT")
-STATUSES = ("active", "active", "active", "pending_entry", "entry_placed", "pending_sl", "closing", None)
+STATUSES = (
+    "active",
+    "active",
+    "active",
+    "pending_entry",
+    "entry_placed",
+    "pending_sl",
+    "exiting",
+    "closing",
+    None,
+)
 FROM_DATABASE = {
     Kind.UNKNOWN_STATUS,
     Kind.INCOMPLETE_POSITION,
