@@ -107,6 +107,12 @@ async def run_by_external_id(connection: Any, external_id: str) -> StoredRun | N
     return await run_by_id(connection, run_id) if run_id is not None else None
 
 
+async def run_of_dag_run(connection: Any, dag_run_id: str) -> int | None:
+    """The id of the newest run that a DAG run recorded, after a clearing too; None where it recorded none."""
+    run_id: int | None = await queries("runs").id_of_dag_run(connection, dag_run_id=dag_run_id)
+    return run_id
+
+
 @dataclass(frozen=True, slots=True)
 class Landmarks:
     """Ids of runs, None where there is none: the newest over everything that ended, well or not; the last complete one."""

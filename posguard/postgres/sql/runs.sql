@@ -98,3 +98,8 @@ SELECT
         WHERE outcome IN ('clean', 'problems') AND scope_exchange = '' AND scope_symbol = ''
         ORDER BY id DESC LIMIT 1
     ) AS complete;
+
+-- name: id_of_dag_run$
+-- The newest recorded run of a DAG run, clearings included: `run`, then `run#1`, `run#2` (Airflow allows no # in a run id).
+SELECT max(id) FROM posguard.runs
+WHERE external_id = :dag_run_id OR starts_with(external_id, :dag_run_id || '#');

@@ -1,0 +1,182 @@
+"""Where Airflow and posguard meet: Connections become settings, posguard's errors become Airflow's, each task calls posguard.
+
+Importable by the DAGs and the page alike, and light: Airflow itself, ccxt and Great Expectations are imported inside the
+functions that need them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode
+
+from pydantic import SecretStr, ValidationError
+
+from posguard.errors import OperatorError, PosguardBugError, RetryableError, SettingsError
+from posguard.model.venue import World
+from posguard.settings import EXCHANGES, ExchangeName, Settings, VenueSettings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+log = logging.getLogger(__name__)
+
+DAG_ID = "posguard_reconcile"
+DATABASE = "posguard_db"
+VENUES = {name: f"posguard_{name}" for name in EXCHANGES}
+OWNER = "posguard"
+
+# What asyncpg and libpq both read from an address; anything else in a Connection's extra is Airflow's own.
+_ADDRESS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs")
+_VENUE_OPTIONS = {"world", "account", "hedge"}
+
+
+class Connection(Protocol):
+    """The fields of an Airflow Connection, whichever class brings them."""
+
+    host: str | None
+    port: int | None
+    login: str | None
+    password: str | None
+    schema: str | None
+    extra: str | None
+
+
+def database_address(connection: Connection) -> SecretStr:
+    """The asyncpg address of a PostgreSQL Connection, TLS options of its extra included.
+
+    Airflow's own get_uri() drops sslmode and speaks a scheme that asyncpg refuses. Raises SettingsError.
+    """
+    if not connection.host or not connection.schema:
+        lacks = "host" if not connection.host else "database (the field 'Database' or 'schema')"
+        raise _wrong(DATABASE, f"has no {lacks}", "Set host, port, login, password and database.")
+    extra = _extra(DATABASE, connection)
+    login = quote(connection.login or "", safe="")
+    if login and connection.password:
+        login += ":" + quote(connection.password, safe="")
+    host = f"[{connection.host}]" if ":" in connection.host else quote(connection.host, safe="")
+    place = f"{host}:{connection.port or 5432}/{quote(connection.schema, safe='')}"
+    options = urlencode({name: extra[name] for name in _ADDRESS_OPTIONS if extra.get(name)})
+    return SecretStr(f"postgresql://{login + '@' if login else ''}{place}{'?' + options if options else ''}")
+
+
+def venue_settings(exchange: ExchangeName, connection: Connection) -> VenueSettings:
+    """The venue of a Connection: login the key, password the secret, host the address, extra world, account and hedge.
+
+    Raises SettingsError that names the Connection and never a value of it that may be secret.
+    """
+    name = VENUES[exchange]
+    extra = _extra(name, connection)
+    if unknown := sorted(set(extra) - _VENUE_OPTIONS):
+        raise _wrong(
+            name, f"has the unknown option {unknown[0]}", "Its extra takes world, account and hedge."
+        )
+    if not connection.login or not connection.password:
+        lacks = "login (the API key)" if not connection.login else "password (the API secret)"
+        raise _wrong(name, f"has no {lacks}", "Set both, from a key that can only read.")
+    try:
+        world = World(str(extra.get("world", "")).strip().lower())
+    except ValueError:
+        hint = f'Put {{"world": "testnet"}} into its extra; the worlds are {", ".join(World)}.'
+        raise _wrong(name, "names no world that exists", hint) from None
+    address = _base_url(connection)
+    if world is World.SIMULATOR and address is None:
+        raise _wrong(name, "means a simulator and has no host", "Set host to the simulator's address.")
+    try:
+        return VenueSettings.model_validate(
+            {
+                "exchange": exchange,
+                "account": extra.get("account") or "main",
+                "world": world,
+                "api_key": connection.login,
+                "api_secret": connection.password,
+                "base_url": address,
+                "hedge": extra.get("hedge", False),
+            }
+        )
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise _wrong(name, f"is wrong at {first['loc'][0]}: {first['msg']}", "Correct it.") from None
+
+
+def read_connections(*, venues: bool = True) -> Settings:
+    """The settings of a task: the environment's POSGUARD_…, with database and venues from the Connections.
+
+    An exchange without a Connection is left out, and a pass over its rows is then inconclusive. Raises SettingsError.
+    """
+    connection = _connection(DATABASE)
+    if connection is None:
+        raise SettingsError(
+            f"The Airflow connection {DATABASE} is not there. Nothing was done.",
+            hint="Add it under Admin, Connections, type Postgres, or set AIRFLOW_CONN_POSGUARD_DB.",
+        )
+    dsn = database_address(connection)
+    found: tuple[VenueSettings, ...] = ()
+    if venues:
+        named = {exchange: _connection(name) for exchange, name in VENUES.items()}
+        found = tuple(venue_settings(exchange, one) for exchange, one in named.items() if one is not None)
+        if not found:
+            raise SettingsError(
+                f"None of the Airflow connections {', '.join(VENUES.values())} is there. Nothing was done.",
+                hint='Add one for each exchange: login the key, password the secret, extra {"world": "testnet"}.',
+            )
+    return load_settings(dsn=dsn, venues=found)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turns posguard's errors into Airflow's, one line each: retried where a retry can cure, else failed at once."""
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    try:
+        yield
+    except PosguardBugError:
+        raise
+    except RetryableError as error:
+        log.error("%s", error)  # noqa: TRY400 - the operator's line, without a traceback
+        raise AirflowException(str(error)) from None
+    except OperatorError as error:
+        log.error("%s", error)  # noqa: TRY400
+        raise AirflowFailException(str(error)) from None
+
+
+def _connection(name: str) -> Connection | None:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        connection: Connection = PostgresHook.get_connection(name)
+    except AirflowNotFoundException:
+        return None
+    if connection.login and name != DATABASE:
+        from airflow.sdk.log import mask_secret
+
+        mask_secret(connection.login)  # Airflow masks passwords; an API key is half a secret too
+    return connection
+
+
+def _extra(name: str, connection: Connection) -> Mapping[str, Any]:
+    if not connection.extra:
+        return {}
+    try:
+        extra = json.loads(connection.extra)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise _wrong(name, "has an extra that is no JSON object", 'Write it like {"world": "testnet"}.')
+    return extra
+
+
+def _base_url(connection: Connection) -> str | None:
+    if not connection.host:
+        return None
+    if "://" in connection.host:
+        return connection.host.rstrip("/")
+    port = f":{connection.port}" if connection.port else ""
+    return f"{connection.schema or 'https'}://{connection.host.rstrip('/')}{port}"
+
+
+def _wrong(name: str, what: str, hint: str) -> SettingsError:
+    return SettingsError(f"The Airflow connection {name} {what}. Nothing was done.", hint=hint)
