@@ -85,7 +85,7 @@ def publish(run_id: int) -> dict[str, Any]:
     log.info("%s %s %s", screen.compared, screen.complete, screen.worlds)
     for stored in screen.top:
         finding = stored.finding
-        log.warning("%s %s: %s", finding.kind, finding.key, finding.title)
+        log.warning("%s: %s", finding.kind, finding.title)
     return {"run": run.id, "outcome": run.outcome.value, "counts": dict(run.counts), "world": run.world}
 
 
@@ -116,12 +116,11 @@ def inconclusive_line(run: StoredRun) -> str:
 async def _reconcile(settings: Settings, name: str, interval: tuple[datetime, datetime] | None) -> StoredRun:
     from contextlib import AsyncExitStack
 
-    from posguard.reconcile.run import record_pass, take_pass
-
     from posguard.exchange.gateway import open_gateway
     from posguard.model.run import RunOutcome
     from posguard.postgres import runs
     from posguard.postgres.pool import Database
+    from posguard.reconcile.run import record_pass, take_pass
 
     async with AsyncExitStack() as opened:
         db = await opened.enter_async_context(await Database.open(settings.dsn, application="posguard dag"))

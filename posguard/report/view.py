@@ -21,7 +21,7 @@ from posguard.model.venue import World
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from posguard.model.finding import Skipped, StoredFinding, VenueVerdict
+    from posguard.model.finding import Finding, Skipped, StoredFinding, VenueVerdict
     from posguard.model.quality import ExpectationResult
     from posguard.model.run import StoredRun
 
@@ -271,6 +271,12 @@ def skipped_text(skipped: Skipped, *, ids: int = 5) -> str:
     more = len(skipped.row_ids) - ids
     rest = f" and {more} more" if more > 0 else ""
     return f"{skipped.reason} ({shown}{rest})" if shown else skipped.reason
+
+
+def short_title(finding: Finding) -> str:
+    """The title without the key it opens with, for places that show the key beside it."""
+    text = finding.title.removeprefix(f"{finding.key}: ")
+    return text[:1].upper() + text[1:]
 
 
 def standing(stored: StoredFinding, run: StoredRun | None) -> str:

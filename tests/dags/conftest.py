@@ -1,13 +1,17 @@
-"""Airflow for the tests of the DAGs: a home of its own, set before anything imports Airflow."""
+"""Airflow for the tests of the DAGs: a home of its own, set before anything imports Airflow; PostgreSQL and a simulator."""
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -20,15 +24,41 @@ AIRFLOW = {
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
 }
 assert "airflow" not in sys.modules, "Airflow was imported before its home was set"
 os.environ.update(AIRFLOW)
-for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_POSGUARD")]:
-    del os.environ[name]
+sys.path.append(str(ROOT / "plugins"))  # as Airflow does it for its own components
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Sets Connections by their environment variables, the way the demo and docker-compose do."""
+    for name in ("DB", "BINANCE", "BYBIT"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_POSGUARD_{name}", raising=False)
+
+    def setting(**connections):
+        for name, value in connections.items():
+            text = value if isinstance(value, str) else json.dumps({"conn_type": "generic"} | value)
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", text)
+
+    return setting
+
+
+def of_dsn(dsn, **extra):
+    """A Postgres Connection to the same database."""
+    parts = urlsplit(dsn.get_secret_value())
+    return {
+        "conn_type": "postgres",
+        "host": parts.hostname,
+        "port": parts.port,
+        "login": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "schema": parts.path.lstrip("/"),
+        "extra": extra,
+    }
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +75,37 @@ def airflow_database():
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture(scope="module")
+def simulator_url():
+    """A simulator in a process of its own: DAG tasks run loops of their own and may block this one."""
+    command = [sys.executable, "-m", "posguard.simulator", "--seed", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().rpartition(" ")[2].strip()
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.fixture
+def demo_world(empty_dsn, simulator_url):
+    """A database and a simulator that hold the demo world, posguard's schema included."""
+    from datetime import UTC, datetime
+
+    from posguard.demo.seed import seed
+    from posguard.demo.world import make_world
+    from posguard.postgres import migrate
+    from posguard.simulator.client import SimulatorControl
+
+    world = make_world(datetime.now(UTC), 7)
+
+    async def fill():
+        async with SimulatorControl(simulator_url) as control:
+            await control.reset()
+            await seed(empty_dsn, control, world)
+
+    asyncio.run(fill())
+    migrate.upgrade(empty_dsn)
+    return world

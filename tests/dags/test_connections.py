@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import asyncpg
 import pytest
@@ -19,7 +18,7 @@ from posguard.errors import (
 from posguard.model.venue import World
 from posguard.postgres.embedded import free_port
 from posguard.postgres.pool import Database
-from tests.dags.conftest import ROOT
+from tests.dags.conftest import of_dsn
 
 pytestmark = pytest.mark.airflow
 
@@ -32,48 +31,11 @@ SIMULATOR = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def plugins_on_path():
-    """As Airflow does it for its own components."""
-    if str(ROOT / "plugins") not in sys.path:
-        sys.path.append(str(ROOT / "plugins"))
-
-
 @pytest.fixture
 def glue():
     import posguard_airflow
 
     return posguard_airflow
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Sets Connections by their environment variables, the way the demo and docker-compose do."""
-    for name in ("DB", "BINANCE", "BYBIT"):
-        monkeypatch.delenv(f"AIRFLOW_CONN_POSGUARD_{name}", raising=False)
-
-    def setting(**connections):
-        for name, value in connections.items():
-            text = value if isinstance(value, str) else json.dumps({"conn_type": "generic"} | value)
-            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", text)
-
-    return setting
-
-
-def of_dsn(dsn: SecretStr, **extra):
-    """A Postgres Connection to the same database."""
-    from urllib.parse import unquote, urlsplit
-
-    parts = urlsplit(dsn.get_secret_value())
-    return {
-        "conn_type": "postgres",
-        "host": parts.hostname,
-        "port": parts.port,
-        "login": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "schema": parts.path.lstrip("/"),
-        "extra": extra,
-    }
 
 
 def postgres(**fields):

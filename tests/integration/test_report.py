@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from posguard.errors import DatabaseUnavailableError, SchemaError
 from posguard.model.finding import FindingState, Kind, Pass, Severity
 from posguard.model.quality import Outcome
-from posguard.model.run import RunOutcome
 from posguard.model.scope import Scope
 from posguard.postgres import findings, results, runs
 from posguard.postgres.embedded import free_port
 from posguard.postgres.pool import Database
+from posguard.reconcile.run import record_pass
 from posguard.report.read import read_finding, read_known, read_run
 from posguard.report.render import Page, file_page, overview
 from posguard.report.save import save_report
@@ -34,10 +34,8 @@ async def db(bot_dsn):
         yield opened
 
 
-async def record(
-    db, *seen, at=AT, outcome=RunOutcome.PROBLEMS, scope=None, venues=None, external_id="", skipped=0
-):
-    """One pass through the stores, as reconciliation records it."""
+async def record(db, *seen, at=AT, scope=None, venues=None, external_id="", skipped=0):
+    """One pass, recorded; returns the run's id."""
     venues = (verdict(), verdict("bybit")) if venues is None else tuple(venues)
     done = Pass(
         at - timedelta(seconds=5),
@@ -48,17 +46,8 @@ async def record(
         rows_compared=40 - skipped,
         scope=scope or Scope(),
     )
-    async with db.transaction() as connection:
-        run_id = await runs.start_run(
-            connection,
-            started_at=done.started_at,
-            source="airflow",
-            external_id=external_id,
-            scope=done.scope,
-        )
-        counts = await findings.record(connection, run_id, done, resolve_after=2)
-        await runs.finish_run(connection, run_id, done, outcome=outcome, counts=counts)
-    return run_id
+    run = await record_pass(db, done, source="airflow", external_id=external_id)
+    return run.id
 
 
 async def test_a_fresh_schema_says_that_nothing_is_known(db):
@@ -108,7 +97,7 @@ async def test_what_a_pass_stored_is_what_the_page_knows(db):
 
 async def test_a_filtered_run_and_a_dying_run_do_not_speak_for_the_whole(db):
     whole = await record(db, stored_finding(7))
-    await record(db, at=AT + HOUR, outcome=RunOutcome.CLEAN, scope=Scope("bybit"))
+    await record(db, at=AT + HOUR, scope=Scope("bybit"))
     async with db.transaction() as connection:
         await runs.start_run(connection, started_at=AT + 2 * HOUR, source="cli")
     known = await read_known(db, at=AT + HOUR)
@@ -120,7 +109,7 @@ async def test_a_filtered_run_and_a_dying_run_do_not_speak_for_the_whole(db):
 async def test_an_inconclusive_run_keeps_the_last_complete_one_in_sight(db):
     complete = await record(db, stored_finding(7))
     lost = (verdict(reasons=("positions: HTTP 524",)), verdict("bybit"))
-    await record(db, at=AT + HOUR, outcome=RunOutcome.INCONCLUSIVE, venues=lost)
+    await record(db, at=AT + HOUR, venues=lost)
     known = await read_known(db, at=AT + HOUR)
     assert known.complete.id == complete
     screen = first_screen(known)
