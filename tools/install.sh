@@ -14,6 +14,7 @@ if [ -z "$python" ]; then
     if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then python=$candidate; break; fi
   done
 fi
+[ -z "$python" ] || "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || fail "$python is not Python 3.11, the version that is tested; nothing was changed. Install 3.11, or leave PYTHON unset"
 [ -n "$python" ] || fail "Python 3.11 was not found; nothing was changed. Install it, or name it: make install PYTHON=/path/to/python3.11"
 "$python" -c 'import venv, ensurepip' 2>/dev/null || fail "this Python has no venv module; nothing was changed. On Debian or Ubuntu: apt-get install python3.11-venv"
 free_mb=$(df -Pm . | awk 'NR==2 {print $4}')
