@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from posguard.settings import VenueSettings
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS = ("api-server", "dag-processor", "triggerer", "scheduler")
 DAG = "posguard_reconcile"
 
 
@@ -118,6 +118,12 @@ class AirflowClient:
     address: AirflowAddress
     check: Callable[[], None] = field(default=lambda: None)
     _token: str = ""
+
+    def wait_until_listening(self, timeout: float) -> None:
+        """Returns when the API answers. Raises VenueUnavailableError after `timeout` seconds."""
+        for _ in self._until(timeout, "Airflow's API did not answer"):
+            if self._try("GET", "/api/v2/monitor/health"):
+                return
 
     def wait_until_ready(self, timeout: float) -> None:
         """Returns when all four components are healthy. Raises VenueUnavailableError after `timeout` seconds."""

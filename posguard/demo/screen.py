@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from posguard.demo.record import TRUTH
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from posguard.model.finding import StoredFinding
     from posguard.model.run import StoredRun
 
+_NOT_BUILT = "  (*)"
 REPORT = "report.html"
 PAGE = "/plugin/posguard"
 _STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -45,11 +45,10 @@ def first_screen(stack: Stack, out: Console, *, save: bool) -> bool:
     known = asyncio.run(_read(stack))
     as_planted = known.truth.exact and stack.run_state == "success" and known.run.conclusive
     out.print()
-    for line in _headline(known, as_planted=as_planted):
-        out.print(line)
-    out.print(_table(known.findings))
+    for line in (*_headline(known, as_planted=as_planted), Text(), *_list(known.findings)):
+        out.print(line, soft_wrap=True)
     for sentence in (*known.truth.missed, *known.truth.unexpected, *known.truth.differing):
-        out.print(f"  not as planted: {sentence}", style="bold red", markup=False)
+        out.print(f"  not as planted: {sentence}", style="bold red", markup=False, soft_wrap=True)
     if save:
         path = asyncio.run(_save(stack))
         out.print(f"\nThe report: {path}", soft_wrap=True)
@@ -97,22 +96,31 @@ def _headline(known: Known, *, as_planted: bool) -> list[Text]:
     return lines
 
 
-def _table(found: tuple[StoredFinding, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title=None)
-    for name in ("severity", "finding", "position", "proof", "what to type"):
-        table.add_column(name, overflow="fold", no_wrap=name != "what to type")
-    for stored in sorted(found, key=lambda f: (f.finding.severity.rank, f.finding.kind, f.finding.symbol)):
-        finding = stored.finding
-        repair = finding.repair or f"docs/runbook.md#{finding.runbook}"
-        mark = "" if finding.repair_built or not finding.repair else "  (not built yet)"
-        table.add_row(
-            Text(finding.severity, style=_STYLE[finding.severity]),
-            finding.kind,
-            f"{finding.symbol} {finding.exchange}",
-            finding.proof,
-            Text.assemble(repair, (mark, "dim")),
+def _list(found: tuple[StoredFinding, ...]) -> list[Text]:
+    """A line per critical and warning with its command; what only informs is gathered by kind."""
+    ordered = sorted(found, key=lambda f: (f.finding.severity.rank, f.finding.kind, f.finding.symbol))
+    loud = [f.finding for f in ordered if f.finding.severity is not Severity.INFO]
+    quiet = [f.finding for f in ordered if f.finding.severity is Severity.INFO]
+    lines = [
+        Text.assemble(
+            (f"{finding.severity:<9}", _STYLE[finding.severity]),
+            f"{finding.kind:<21}{finding.symbol:<10}{finding.exchange:<8}{finding.proof:<10}",
+            finding.repair or f"see docs/runbook.md#{finding.runbook}",
+            "" if finding.repair_built or not finding.repair else _NOT_BUILT,
         )
-    return table
+        for finding in loud
+    ]
+    for kind in dict.fromkeys(finding.kind for finding in quiet):
+        where = [f"{f.symbol} {f.exchange}" for f in quiet if f.kind is kind]
+        lines.append(
+            Text.assemble(
+                (f"{Severity.INFO:<9}", _STYLE[Severity.INFO]),
+                f"{kind:<21}{len(where)}: {', '.join(where)}; see docs/runbook.md#{kind.replace('_', '-')}",
+            )
+        )
+    if any(not f.repair_built and f.repair for f in loud):
+        lines.append(Text(f"{_NOT_BUILT.strip()} this command is not built yet", style="dim"))
+    return lines
 
 
 def _where_next(stack: Stack, out: Console) -> None:

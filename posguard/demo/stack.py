@@ -93,11 +93,11 @@ def running_demo(
         _take_folder(folder, closing)
         for name in sweep(folder):
             progress(f"ended what a killed demo left running: {name}")
-        processes = Processes(folder)
-        closing.callback(processes.stop)
         say(1, STEPS[0])
         server = EmbeddedServer.start(folder)
         closing.callback(server.stop)
+        processes = Processes(folder)
+        closing.callback(processes.stop)  # before the server: nobody is left to miss it
         stack = Stack(folder, say, progress, server, processes)
         metadata = _begin_metadata(stack) if airflow_too else None
         if metadata is not None and metadata.migration is not None:
@@ -277,7 +277,7 @@ async def _fill(stack: Stack) -> None:
         await seed(stack.dsn, control, world)
     (stack.folder / TRUTH).write_text(world.truth.to_json(), encoding="utf-8")
     stack.progress(
-        f"{len(world.rows.positions)} positions over 8 hours, {len(world.truth.findings)} problems planted"
+        f"{len(world.rows.positions)} positions over 8 hours, {len(world.truth.at(world.now))} problems planted"
     )
 
 
@@ -321,9 +321,13 @@ def _start_airflow(stack: Stack, metadata: _Metadata) -> None:
     env = airflow.with_connections(metadata.env, connections, metadata=stack.server.dsn("airflow")) | {
         "POSGUARD_DEMO": "true"
     }
+    client = _client(stack)
     for component in airflow.COMPONENTS:
+        if component == "scheduler":
+            # A task that starts before the API listens dies without a word and is tried again only much later.
+            client.wait_until_listening(READY_TIMEOUT)
         stack.processes.start(component, [*airflow.program(), component], env)
-    _client(stack).wait_until_ready(READY_TIMEOUT)
+    client.wait_until_ready(READY_TIMEOUT)
     assert stack.address is not None
     stack.progress(f"Airflow listens on {stack.address.url}")
 
