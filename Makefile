@@ -47,3 +47,7 @@ lock: install ## compile requirements.lock anew from pyproject.toml
 .PHONY: clean
 clean: ## remove what the demo and the tests keep (not .venv)
 	@tools/clean.sh
+
+.PHONY: bench-help
+bench-help: install ## how long `posguard --help` takes: median of nine, beside a bare interpreter
+	@$(PY) tools/bench_help.py

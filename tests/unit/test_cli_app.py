@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -108,8 +107,8 @@ def test_wrong_usage_is_one_line_and_2(tmp_path, words):
     posguard(*words, folder=tmp_path).fails_with(ExitCode.USAGE, "--help`")
 
 
-def test_help_is_quick_and_needs_no_extra(tmp_path):
-    """Best of five: the light install answers `--help` in half a second, with every heavy package forbidden."""
+def test_help_needs_no_extra(tmp_path):
+    """The light install answers `--help` with every heavy package forbidden; `make bench-help` says how fast."""
     code = f"""
 import sys
 class Forbidden:
@@ -121,21 +120,16 @@ sys.argv = ["posguard", "--help"]
 from posguard.cli.app import main
 main()
 """
-    took = []
-    for _ in range(5):
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        took.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-        assert "Usage: posguard" in done.stdout
-    assert min(took) < 0.5, f"best of five {min(took):.2f} s"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage: posguard" in done.stdout
 
 
 def test_version_and_help_end_with_0(tmp_path):
