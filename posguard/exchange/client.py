@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from posguard.exchange.table import VenueTable
     from posguard.settings import Settings, VenueSettings
 
+_BAN = 600.0  # seconds, where a venue that bans this address does not say for how long
 LONGEST_WAIT = 15.0  # seconds: a venue that asks for more makes the read inconclusive instead
 
 
@@ -131,7 +132,8 @@ class VenueClient:
 
     def _heed(self, heard: Heard, trouble: AnswerError | None) -> None:
         if trouble is not None and trouble.trouble is Trouble.RATE:
-            wait = 1.0 if trouble.retry_after is None else trouble.retry_after
+            unsaid = _BAN if trouble.status in {403, 418} else 1.0
+            wait = unsaid if trouble.retry_after is None else trouble.retry_after
             self.budget.block(wait, "the venue asked for a pause")
         elif (pause := self.table.pause(heard.headers, now_ms())) is not None:
             self.budget.block(*pause, only_reading=True)

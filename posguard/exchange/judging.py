@@ -38,7 +38,7 @@ def judge(asked: Asked, heard: Heard, failure: Exception | None) -> AnswerError 
         return _key(asked, heard)
     if code in asked.table.clock_codes:
         return _clock(asked, heard)
-    if heard.status in (418, 429) or code in asked.table.rate_codes:
+    if heard.status in asked.table.outcomes.statuses or code in asked.table.rate_codes:
         return _rate(asked, heard)
     return _rest(asked, heard, failure)
 
@@ -81,8 +81,10 @@ def _clock(asked: Asked, heard: Heard) -> AnswerError:
 def _rate(asked: Asked, heard: Heard) -> AnswerError:
     wait = heard.retry_after(datetime.now(UTC))
     asks = f", come back in {wait:g} s" if wait is not None else ""
-    banned = "the venue banned this address for too many requests"
-    name = banned if heard.status == 418 else "too many requests"
+    name = {
+        418: "the venue banned this address for too many requests",
+        403: "the venue refuses this address, for too many requests or for the country it is in",
+    }.get(heard.status or 0, "too many requests")
     mark = f"HTTP {heard.status}" if heard.status != 200 else heard.code
     return AnswerError(
         Trouble.RATE,

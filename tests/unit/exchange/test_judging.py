@@ -64,7 +64,8 @@ def refused_connection():
         ("bybit", 200, {"retCode": 10002, "retMsg": "time"}, Trouble.CLOCK, "clock by NTP"),
         ("bybit", 200, {"retCode": 10006, "retMsg": "visits"}, Trouble.RATE, "too many requests (10006)"),
         ("bybit", 200, {"retCode": 10016, "retMsg": "error"}, Trouble.REFUSED, "refused it (10016: error)"),
-        ("bybit", 403, "<html>", Trouble.SHAPE, "HTTP 403 with HTML"),
+        ("bybit", 403, "<html>", Trouble.RATE, "refuses this address"),
+        ("binance", 403, "<html>", Trouble.SHAPE, "HTTP 403 with HTML"),
     ],
 )
 def test_each_answer_gets_its_trouble_and_a_sentence(exchange, status, body, trouble, words):
