@@ -28,8 +28,9 @@ test: check ## the whole suite, on the embedded server or the one of POSGUARD_TE
 	@$(PY) -m pytest tests --ignore tests/unit -q $(ARGS)
 
 .PHONY: bench-exchange
-bench-exchange: install ## throughput of the exchange simulator, pages and memory included
+bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5 000 positions beside bare ccxt
 	@$(PY) tools/bench_simulator.py
+	@$(PY) tools/bench_gateway.py
 
 .PHONY: fmt
 fmt: install ## put the code in its form

@@ -38,7 +38,7 @@ def judge(asked: Asked, heard: Heard, failure: Exception | None) -> AnswerError 
         return _key(asked, heard)
     if code in asked.table.clock_codes:
         return _clock(asked, heard)
-    if heard.status in asked.table.outcomes.statuses or code in asked.table.rate_codes:
+    if heard.status in {418, 429} | asked.table.outcomes.statuses.keys() or code in asked.table.rate_codes:
         return _rate(asked, heard)
     return _rest(asked, heard, failure)
 
