@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, db, demo, findings, output, simulator
+from posguard.cli import check, db, demo, diagnose, findings, output, simulator
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -32,6 +32,8 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(check.check)
+app.command()(diagnose.diagnose)
+app.command()(diagnose.reconcile)
 app.command()(simulator.simulator)
 app.add_typer(findings.app, name="findings")
 app.add_typer(db.app, name="db")

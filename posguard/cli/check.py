@@ -35,6 +35,7 @@ def check(*, demo: OnDemo = False, as_json: AsJson = False) -> None:
 
     output.structured_log_to_stderr()
     lines: list[Line] = []
+    output.load_drivers()
     dsn, venues, settings = _settings(lines, demo=demo)
     with output.progress("looking …"):
         lines += asyncio.run(_look(dsn, venues, settings))
@@ -99,6 +100,7 @@ async def _database(
     dsn: SecretStr | None, venues: tuple[VenueSettings, ...], settings: Settings
 ) -> list[Line]:
     from posguard.cli import checking
+    from posguard.postgres.botworld import demo_mark
     from posguard.postgres.facts import read_facts
     from posguard.postgres.pool import Database
 
@@ -108,12 +110,14 @@ async def _database(
             db.snapshot() as connection,
         ):
             facts = await read_facts(connection)
+            made_up = await demo_mark(connection)
     except PosguardError as error:
         said = (
             error.message.removesuffix(" Nothing was done.").removesuffix(" Nothing was changed.").rstrip(".")
         )
         return [checking.Line("database", "connection", checking.Mark.FAIL, said, error.hint)]
     return [
+        *checking.made_up(made_up),
         *checking.server(facts, settings.max_clock_skew),
         *checking.bot_tables(facts),
         *checking.privileges(facts),

@@ -59,6 +59,12 @@ SOON = timedelta(days=14)
 LITTLE_DISK = 1024**3
 
 
+def made_up(mark: str | None) -> Iterator[Line]:
+    """Whether the database says of itself that a demo made it."""
+    if mark is not None:
+        yield Line("database", "data", Mark.NONE, "DEMO DATA: a demo made this database up")
+
+
 def server(facts: DatabaseFacts, max_skew: timedelta) -> Iterator[Line]:
     """The server itself: version, clock, standby."""
     where = f"PostgreSQL {facts.version_text}, database {facts.database}, role {facts.role}"

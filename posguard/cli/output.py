@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _SECRET_NAME = re.compile(r"DSN|KEY|SECRET|PASSWORD|TOKEN|VENUES|_CONN_", re.IGNORECASE)
-_WIDEST = 60
+_WIDEST = 100
+_SHORT = 24
 _STYLES = {
     "critical": "bold red",
     "warning": "yellow",
@@ -66,8 +67,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        short = max((len(row[number]) for row in rows), default=0) <= _SHORT
+        shown.add_column(column, overflow="fold", no_wrap=short)
     for row in rows:
         shown.add_row(*(Text(clean(cell), style=_STYLES.get(cell, "")) for cell in row))
     Console().print(shown)
@@ -106,6 +108,12 @@ def log_to_stderr(*, verbose: bool) -> None:
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
+def load_drivers() -> None:
+    """Imports what speaks with exchanges and databases before the loop runs: seconds in which nothing could answer."""
+    import posguard.exchange.gateway
+    import posguard.postgres.pool  # noqa: F401
+
+
 def structured_log_to_stderr() -> None:
     """Makes structlog (stamina's retries use it) write where logging writes; by itself it would print on stdout."""
     import logging
@@ -113,6 +121,13 @@ def structured_log_to_stderr() -> None:
     import structlog
 
     structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # the renderer's own tracebacks would show local variables, secrets among them
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLogger().level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

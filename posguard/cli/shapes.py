@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -54,6 +54,9 @@ class FindingShape(Shape):
     account: str = Field(description="the account's name in the settings")
     symbol: str = Field(description="canonical, such as BTCUSDT")
     position_side: str = Field(description="both in one-way mode, long or short in hedge mode")
+    subject: str = Field(
+        description="tells two problems of one kind and place apart: a row id, an order id, or empty"
+    )
     title: str = Field(description="the problem in one sentence")
     row_ids: tuple[int, ...] = Field(description="rows of monitoring.positions")
     order_ids: tuple[str, ...] = Field(description="orders on the venue")
@@ -79,6 +82,7 @@ class FindingShape(Shape):
             account=finding.account,
             symbol=finding.symbol,
             position_side=finding.position_side,
+            subject=finding.subject,
             title=finding.title,
             row_ids=finding.row_ids,
             order_ids=finding.order_ids,
@@ -207,3 +211,106 @@ class CheckReport(Shape):
 
     passed: bool = Field(description="whether nothing failed; then the exit code is 0, else 3")
     lines: tuple[CheckLine, ...] = Field(description="everything looked at")
+
+
+class ScopeShape(Shape):
+    """What was looked at; empty texts mean everything."""
+
+    exchange: str = Field(description="one exchange, or empty")
+    symbol: str = Field(description="one canonical symbol, or empty")
+
+
+class VenueShape(Shape):
+    """What one look at a venue was worth."""
+
+    exchange: str = Field(description="binance or bybit, or what the rows say")
+    account: str = Field(description="the account's name in the settings")
+    world: str | None = Field(
+        description="simulator, testnet, demo or production; null: no venue is configured"
+    )
+    verdict: str = Field(description="conclusive or inconclusive")
+    reasons: tuple[str, ...] = Field(description="why it could not be judged")
+    snapshots: int = Field(description="complete snapshots taken")
+    positions: int = Field(description="positions it holds")
+    orders: int = Field(description="live orders it holds")
+    clock_skew_ms: int | None = Field(description="its clock minus this machine's")
+    looked_at: datetime | None = Field(description="when")
+
+
+class SkippedShape(Shape):
+    """Open rows that were left out."""
+
+    reason: str = Field(description="why")
+    row_ids: tuple[int, ...] = Field(description="which")
+
+
+class CheckedShape(Shape):
+    """One check: how many problems of one kind."""
+
+    feature: str = Field(description="D1 to D8")
+    kind: str = Field(description="the kind of finding")
+    critical: int = Field(description="critical ones that are not dismissed")
+    warning: int = Field(description="warnings that are not dismissed")
+    info: int = Field(description="for information, not dismissed")
+    judged: bool = Field(
+        description="false where a venue this check needs could not be judged: 0 proves nothing"
+    )
+
+
+class AdviceShape(Shape):
+    """One thing to do."""
+
+    command: str = Field(description="the exact command; empty: no automatic repair")
+    built: bool = Field(description="false while that command is not part of this version")
+    runbook: str = Field(description="the section of docs/runbook.md")
+    findings: int = Field(description="how many findings it is about")
+    worst: str = Field(description="the worst severity among them")
+
+
+class DiagnosedFinding(FindingShape):
+    """A finding of a pass that is not recorded."""
+
+    dismissed: bool = Field(
+        description="whether the desk or an ignore rule dismisses it; then it does not count"
+    )
+
+
+class Report(Shape):
+    """What `posguard diagnose --json` and `posguard reconcile --json` have in common."""
+
+    demo: bool = Field(description="DEMO DATA: the world is made up")
+    exit_code: int = Field(description="0 no critical problem, 1 critical problem, 3 inconclusive (beats 1)")
+    conclusive: bool = Field(description="whether every venue could be judged")
+    started_at: datetime = Field(description="when the pass began")
+    finished_at: datetime = Field(description="and ended")
+    scope: ScopeShape = Field(description="what was looked at")
+    headline: str = Field(description="the first screen's sentence")
+    line: str = Field(description="protected, duplicates, orphans … in one line")
+    counts: dict[str, int] = Field(description="critical, warning, info, proven, suspected, dismissed")
+    checks: tuple[CheckedShape, ...] = Field(description="D1 to D8, every kind, those without a finding too")
+    rows_read: int = Field(description="open rows read")
+    rows_compared: int = Field(description="of these, compared with a venue")
+    skipped: tuple[SkippedShape, ...] = Field(description="those left out")
+    venues: tuple[VenueShape, ...] = Field(description="each venue")
+    recommendations: tuple[AdviceShape, ...] = Field(description="what to do, what protects first")
+    statistics: dict[str, Any] = Field(
+        description="rows by status, errors per hour, windows; no_source where there is none"
+    )
+    notes: tuple[str, ...] = Field(description="what else is to be said")
+
+
+class DiagnosisReport(Report):
+    """`posguard diagnose --json`; both modes, the same fields."""
+
+    findings: tuple[DiagnosedFinding, ...] = Field(description="everything found, the worst first")
+
+
+class ReconcileReport(Report):
+    """`posguard reconcile --json`."""
+
+    run_id: int = Field(description="the run's number in posguard.runs")
+    outcome: str = Field(description="clean, problems or inconclusive")
+    changes: dict[str, int] = Field(description="findings found, changed, reopened and resolved by this run")
+    findings: tuple[StoredFindingShape, ...] = Field(
+        description="what this run saw, dismissed ones too, worst first"
+    )

@@ -149,7 +149,9 @@ class mapped_errors:  # noqa: N801 - reads as the statement it is: `with mapped_
         return None
 
 
-_ADDRESS = re.compile(r"\b(DSN|dsn|scheme|IPv6|port could not be cast|netloc)\b", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"\b(DSN|dsn|scheme|IPv6|port could not be cast|netloc|invalid literal for int)\b", re.IGNORECASE
+)
 _AGAIN = "Run it again."
 _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[PosguardError], str, str], ...] = (
     (

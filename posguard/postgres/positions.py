@@ -28,6 +28,13 @@ async def read_open_positions(
     return tuple([_row(record, accounts) async for record in found])
 
 
+async def has_symbol(connection: Any, scope: Scope) -> bool:
+    """Whether any row, open or not, bears the scope's symbol on its exchange. Raises as `read_open_positions`."""
+    return bool(
+        await queries("positions").has_symbol(connection, symbol=scope.symbol, exchange=scope.exchange)
+    )
+
+
 def _row(record: Any, accounts: Mapping[str, str]) -> PositionRow:
     leg = (record["position_side"] or "").lower()
     return PositionRow(

@@ -182,3 +182,9 @@ def test_little_disk_and_an_open_env_file_are_warned_of():
     assert checking.disk("/x", 2**31).mark is Mark.OK
     assert checking.env_file(0o100644).mark is Mark.WARN
     assert checking.env_file(0o100600).mark is Mark.OK
+
+
+def test_a_made_up_database_says_so():
+    assert list(checking.made_up(None)) == []
+    (line,) = checking.made_up("posguard demo world; seed=7")
+    assert "DEMO DATA" in line.said

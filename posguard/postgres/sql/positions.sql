@@ -41,3 +41,12 @@ ORDER BY id;
 -- name: canonical$
 -- The canonical symbol of a text: the same rule as posguard.model.symbol.
 SELECT upper(translate(split_part(:raw::text, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C");
+
+-- name: has_symbol$
+-- Whether any row, open or not, bears a canonical symbol.
+SELECT exists(
+    SELECT FROM monitoring.positions AS p
+    WHERE
+        upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") = :symbol
+        AND (:exchange = '' OR lower(btrim(p.exchange)) = :exchange)
+);
