@@ -116,3 +116,18 @@ async def test_passes_beside_a_busy_bot_see_nothing_of_its_work(empty_dsn, simul
             steps = await busy  # how often the bot worked meanwhile
     assert steps > 12
     assert whole
+
+
+@pytest.mark.parametrize("number", [0, 11, 2026])
+async def test_found_equals_planted_for_other_seeds(empty_dsn, simulator, number):
+    world = await seeded(empty_dsn, simulator, number=number)
+    quick = Settings(snapshots=2, snapshot_gap=timedelta(milliseconds=5))
+    async with (
+        await Database.open(empty_dsn) as database,
+        gateway(VENUES[0], simulator.base_url) as binance,
+        gateway(VENUES[1], simulator.base_url) as bybit,
+    ):
+        found = await take_pass(database, [binance, bybit], quick)
+    report = compare(world.truth, found.findings, at=found.started_at)
+    assert report.exact, told(report)
+    assert found.conclusive
