@@ -83,8 +83,7 @@ def frozen_view(dsn: SecretStr | None, *, limit: timedelta) -> Iterator[FrozenVi
             row = holder.execute(script("frozen_view").encode()).fetchone()
         except psycopg.Error as error:
             raise mapped_driver_error(error, dsn) from None
-        if row is None:  # a SELECT without FROM has one row
-            raise AssertionError
+        assert row is not None, "a SELECT without FROM has one row"
         snapshot, as_of, columns = row
         ends_at = time.monotonic() + limit.total_seconds()
         yield FrozenView(as_of, snapshot, frozenset(columns), dsn, ends_at, ends_at)

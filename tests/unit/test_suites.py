@@ -191,3 +191,17 @@ def test_importing_the_runner_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_great_expectations_one_line_says_what_to_install():
+    code = (
+        "import sys; sys.modules['great_expectations'] = None\n"
+        "from posguard.errors import SettingsError\n"
+        "from posguard.quality.run import run_suites\n"
+        "from posguard.settings import Settings\n"
+        "try: run_suites(None, settings=Settings(_env_file=None))\n"
+        "except SettingsError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'posguard[quality]'" in done.stdout
+    assert "no suite was run" in done.stdout
