@@ -21,6 +21,11 @@ async def columns(connection: Any, table: str) -> frozenset[str]:
     return frozenset([record["name"] async for record in found])
 
 
+async def be_quick(connection: Any, most: timedelta) -> None:
+    """Lets no statement of the transaction under way take longer than `most`."""
+    await queries("statistics").be_quick(connection, most=int(most.total_seconds() * 1000))
+
+
 async def rows_of(
     connection: Any, query: str, now: datetime, window: timedelta, scope: Scope
 ) -> list[dict[str, Any]]:

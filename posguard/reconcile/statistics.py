@@ -11,11 +11,12 @@ from posguard.postgres import statistics as store
 from posguard.postgres.statistics import EVENTS, POSITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from posguard.postgres.pool import Database
 
 DAY = timedelta(hours=24)
+PATIENCE = timedelta(seconds=5)  # of one query: statistics must not hold up a pass
 WINDOWS: Mapping[str, timedelta] = {"24h": DAY, "7d": timedelta(days=7), "30d": timedelta(days=30)}
 # What the bot did before any correction, as its owner counted it over the hours around the first incident.
 BASELINE: Mapping[str, object] = {
@@ -78,28 +79,35 @@ async def _window(asked: _Asked, length: timedelta) -> dict[str, Any]:
 
 
 class _Asked:
-    """One reading: which columns there are, and every query behind the same guard."""
+    """One reading: which columns there are, which query was too slow, and every query behind the same guard."""
 
     def __init__(self, db: Database, have: Mapping[str, frozenset[str]], now: datetime, scope: Scope) -> None:
         self._db, self._have, self._now, self._scope = db, have, now, scope
+        self._failed: dict[str, str] = {}
 
     async def rows(self, query: str, window: timedelta) -> dict[str, Any]:
-        if missing := self._missing(query):
-            return {"no_source": missing}
-        try:
-            async with self._db.connection() as connection:
-                found = await store.rows_of(connection, query, self._now, window, self._scope)
-        except (DatabaseUnavailableError, SchemaError) as error:
-            return {"no_source": error.message}
-        return {"rows": [_plain(row) for row in found]}
+        async def ask(connection: Any) -> dict[str, Any]:
+            found = await store.rows_of(connection, query, self._now, window, self._scope)
+            return {"rows": [_plain(row) for row in found]}
+
+        return await self._ask(query, ask)
 
     async def line(self, query: str, window: timedelta) -> dict[str, Any]:
-        if missing := self._missing(query):
-            return {"no_source": missing}
+        async def ask(connection: Any) -> dict[str, Any]:
+            return _plain(await store.line_of(connection, query, self._now, window, self._scope))
+
+        return await self._ask(query, ask)
+
+    async def _ask(self, query: str, ask: Callable[[Any], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """What the query says, or why it has no source; what failed over a short window is not asked over a longer one."""
+        if why := self._missing(query) or self._failed.get(query):
+            return {"no_source": why}
         try:
-            async with self._db.connection() as connection:
-                return _plain(await store.line_of(connection, query, self._now, window, self._scope))
+            async with self._db.snapshot() as connection:
+                await store.be_quick(connection, PATIENCE)
+                return await ask(connection)
         except (DatabaseUnavailableError, SchemaError) as error:
+            self._failed[query] = error.message
             return {"no_source": error.message}
 
     def _missing(self, query: str) -> str:

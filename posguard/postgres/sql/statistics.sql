@@ -8,6 +8,15 @@ WHERE
     AND NOT attisdropped
     AND has_column_privilege(attrelid, attnum, 'SELECT');
 
+-- name: be_quick$
+-- No statement of this transaction may take longer than so many milliseconds; a shorter limit that is set already stays.
+SELECT
+    set_config(
+        'statement_timeout', (CASE WHEN setting::int = 0 THEN :most ELSE least(setting::int, :most) END)::text, TRUE
+    )
+FROM pg_catalog.pg_settings
+WHERE name = 'statement_timeout';
+
 -- name: rows_by_status
 -- Rows created in the window. A closed row lasted until it closed, an open one has lasted until now.
 SELECT
@@ -30,30 +39,42 @@ ORDER BY count(*) DESC, coalesce(status, 'NULL');
 
 -- name: errors_per_hour
 -- One line per hour of the window, hours without an error too.
-SELECT
-    h.hour,
-    count(e.created_at) AS errors
-FROM
-    generate_series(
-        date_trunc('hour', :now::timestamptz) - :window::interval + interval '1 hour',
-        date_trunc('hour', :now::timestamptz),
-        interval '1 hour'
-    ) AS h (hour)
-LEFT JOIN monitoring.events AS e
-    ON
-        e.created_at >= h.hour
-        AND e.created_at < h.hour + interval '1 hour'
+WITH
+hours AS (
+    SELECT
+        generate_series(
+            date_trunc('hour', :now::timestamptz) - :window::interval + interval '1 hour',
+            date_trunc('hour', :now::timestamptz),
+            interval '1 hour'
+        ) AS hour
+),
+
+errors AS (
+    SELECT
+        date_trunc('hour', created_at) AS hour,
+        count(*) AS errors
+    FROM monitoring.events
+    WHERE
+        created_at >= date_trunc('hour', :now::timestamptz) - :window::interval + interval '1 hour'
+        AND created_at <= :now
         AND (
-            upper(coalesce(e.severity, '')) IN ('ERROR', 'CRITICAL')
-            OR e.event_type LIKE '%\_error'
-            OR e.event_type LIKE '%\_failed'
+            upper(coalesce(severity, '')) IN ('ERROR', 'CRITICAL')
+            OR event_type LIKE '%\_error'
+            OR event_type LIKE '%\_failed'
         )
-        AND (:exchange = '' OR lower(btrim(e.exchange)) = :exchange)
+        AND (:exchange = '' OR lower(btrim(exchange)) = :exchange)
         AND (
             :symbol = ''
-            OR upper(translate(split_part(e.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") = :symbol
+            OR upper(translate(split_part(symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") = :symbol
         )
-GROUP BY h.hour
+    GROUP BY date_trunc('hour', created_at)
+)
+
+SELECT
+    h.hour,
+    coalesce(e.errors, 0) AS errors
+FROM hours AS h
+LEFT JOIN errors AS e ON h.hour = e.hour
 ORDER BY h.hour;
 
 -- name: rolled_back^

@@ -1,0 +1,93 @@
+"""What is recommended, in which order, and when a schedule may no longer close rows by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from posguard.model.finding import Finding, Kind, Proof, Severity
+from posguard.model.position import PositionSide
+from posguard.model.venue import VenueId
+from posguard.reconcile.advice import MODES, recommendations, repair
+from posguard.reconcile.breaker import Breaker, allowed_closings, breakers
+from tests.unit.reconcile.scenario import row
+
+ORPHAN = Finding(
+    Kind.ORPHANED_DB,
+    "binance",
+    "main",
+    "APTUSDT",
+    PositionSide.BOTH,
+    Severity.CRITICAL,
+    Proof.PROVEN,
+    "t",
+    "1",
+)
+
+
+def of(kind, **changes):
+    made = replace(ORPHAN, kind=kind, **changes)
+    return replace(made, repair=repair(kind, made.key))
+
+
+def test_each_command_is_recommended_once_and_what_protects_comes_first():
+    found = [
+        of(Kind.SIDE_MISMATCH),
+        of(Kind.EXTERNAL_POSITION, severity=Severity.WARNING),
+        of(Kind.ORPHANED_DB),
+        of(Kind.STOP_UNDERSIZED),
+        of(Kind.UNPROTECTED_POSITION),
+        of(Kind.ORPHANED_DB, subject="2"),
+        of(Kind.ORPHANED_DB, symbol="KASUSDT", exchange="bybit"),
+        of(Kind.AGED_POSITION, severity=Severity.INFO),
+    ]
+    told = recommendations(found)
+    assert [(r.command, r.findings, r.worst) for r in told] == [
+        ("posguard cleanup unprotected --symbol APTUSDT --exchange binance", 2, "critical"),
+        ("posguard cleanup orphaned-db --symbol APTUSDT --exchange binance", 2, "critical"),
+        ("posguard cleanup orphaned-db --symbol KASUSDT --exchange bybit", 1, "critical"),
+        (
+            "posguard cleanup orphaned-ex --symbol APTUSDT --exchange binance --action close|adopt",
+            1,
+            "warning",
+        ),
+        ("", 1, "info"),
+        ("", 1, "critical"),
+    ]
+    assert [r.runbook for r in told[-2:]] == ["aged-position", "side-mismatch"]
+    assert not any(r.built for r in told)
+    assert recommendations([]) == ()
+
+
+def test_a_kind_has_a_repair_or_none():
+    without = {kind for kind in Kind if not repair(kind, ORPHAN.key)}
+    assert without == set(Kind) - set(MODES)
+    assert without == {
+        Kind.SIDE_MISMATCH,
+        Kind.STOP_NOT_RECORDED,
+        Kind.AGED_POSITION,
+        Kind.UNKNOWN_STATUS,
+        Kind.UNRESOLVED_SYMBOL,
+    }
+
+
+@pytest.mark.parametrize(("rows", "allowed"), [(0, 2), (1, 2), (10, 2), (14, 2), (15, 3), (34, 6), (100, 20)])
+def test_two_rows_or_a_fifth_of_the_open_ones_may_be_closed_by_a_schedule(rows, allowed):
+    assert allowed_closings(rows) == allowed
+
+
+def test_the_breaker_counts_proven_orphans_of_each_venue_and_names_the_next_command():
+    rows = [row(f"#{n} active long 1 2h")[0] for n in range(10)]
+    orphans = [of(Kind.ORPHANED_DB, subject=str(n)) for n in range(3)]
+    doubtful = of(Kind.ORPHANED_DB, subject="9", proof=Proof.SUSPECTED)
+    elsewhere = of(Kind.ORPHANED_DB, exchange="bybit")
+    binance, bybit = breakers(
+        [*orphans, doubtful, elsewhere, of(Kind.AGED_POSITION)], rows, [VenueId("bybit"), VenueId("binance")]
+    )
+    assert binance == Breaker(VenueId("binance"), 3, 2)
+    assert binance.tripped
+    assert "3 open rows are proven gone" in binance.sentence
+    assert "`posguard cleanup orphaned-db --exchange binance`" in binance.sentence
+    assert bybit == Breaker(VenueId("bybit"), 1, 2)
+    assert not bybit.tripped
