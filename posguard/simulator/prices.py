@@ -53,7 +53,8 @@ def _rest(book: Book, account: Account, order: Order, market: Market) -> None:
     if not crossed:
         return
     quantity = order.remaining
-    if order.reduce_only:
+    # against a hedge leg an order can only reduce, whatever it says of itself
+    if order.reduce_only or (order.position_side, order.side) in {("long", "sell"), ("short", "buy")}:
         quantity = min(quantity, ledger.reducible(_leg(account, order), order.side))
     if quantity == ZERO:
         order.status, order.why = Status.EXPIRED, "nothing left to reduce"
