@@ -113,9 +113,18 @@ def _asked(call: Call, *, algo: bool) -> Order:
     if not order_id and not client_id:
         raise Refused(Reason.BAD_PARAMETER, "algoId" if algo else "orderId")
     order = call.book.order(call.account, order_id, client_id, conditional=algo)
+    if not _remembered(call, order):
+        raise Refused(Reason.NOT_FOUND, order_id or client_id)
     if not algo and order.symbol != call.need("symbol"):
         raise Refused(Reason.NOT_FOUND, order_id or client_id)
     return order
+
+
+def _remembered(call: Call, order: Order) -> bool:
+    """Whether the venue still knows it: three days where it never traded, ninety in any case."""
+    age = call.book.now() - order.created_ms
+    traded = order.filled > ZERO or order.child_id
+    return order.live or age <= (90 if traded else 3) * DAY
 
 
 def _row(call: Call, order: Order) -> dict[str, Any]:
@@ -200,6 +209,7 @@ def history(call: Call, *, algo: bool) -> Any:
         o
         for o in call.account.orders.values()
         if o.conditional == algo
+        and _remembered(call, o)
         and (not symbol or o.symbol == symbol)
         and (int(o.id) >= first if first else span[0] <= o.created_ms <= span[1])
     ]

@@ -228,11 +228,16 @@ def history(call: Call) -> Any:
     order_id, client_id = call.text("orderId"), call.text("orderLinkId")
     if order_id or client_id:
         found = call.book.find_order(call.account, order_id, client_id)
-        done = [o for o in (found,) if o is not None and not o.live and _matches(call, o, symbol)]
+        done = [o for o in (found,) if o is not None and _remembered(call, o) and _matches(call, o, symbol)]
         return _rows(call, done, limit)
     start, end = _span(call)
-    ended = [o for o in call.account.orders.values() if not o.live and start <= o.created_ms <= end]
+    ended = [o for o in call.account.orders.values() if _remembered(call, o) and start <= o.created_ms <= end]
     return _rows(call, [o for o in ended if _matches(call, o, symbol)], limit)
+
+
+def _remembered(call: Call, order: Order) -> bool:
+    """Whether it is done and still told of: what never traded is told for a day only."""
+    return not order.live and (order.filled > ZERO or call.book.now() - order.created_ms <= DAY)
 
 
 def executions(call: Call) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from posguard.simulator import margin
 from posguard.simulator.book import Book
 from posguard.simulator.ledger import floor_to
+from posguard.simulator.orders import POST_ONLY
 from posguard.simulator.records import ZERO, Account, Fill, Market, Order, Position, PositionSide, Status
 from posguard.simulator.wire import at, decimals, fixed, num
 
@@ -201,7 +202,7 @@ def order_row(order: Order, market: Market, leg: Position | None) -> dict[str, A
         "orderStatus": "Deactivated" if order.conditional and _never_fired(order) else _STATUS[order.status],
         "createType": _created_by(order),
         "cancelType": _cancel_type(order),
-        "rejectReason": "EC_NoEnoughQtyToFill" if order.status is Status.REJECTED else "EC_NoError",
+        "rejectReason": _reject_reason(order),
         "avgPrice": num(order.average) if order.filled else "",
         "leavesQty": at(remaining, market.step),
         "leavesValue": num(remaining * order.price),
@@ -238,6 +239,12 @@ def order_row(order: Order, market: Market, leg: Position | None) -> dict[str, A
         "cumFeeDetail": {market.settle: num(order.fee)} if order.filled else {},
         "extraFees": "",
     }
+
+
+def _reject_reason(order: Order) -> str:
+    if order.why == POST_ONLY:
+        return "EC_PostOnlyWillTakeLiquidity"
+    return "EC_NoEnoughQtyToFill" if order.status is Status.REJECTED else "EC_NoError"
 
 
 def _mode(order: Order) -> str:

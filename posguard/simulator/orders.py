@@ -19,6 +19,8 @@ from posguard.simulator.records import (
     Status,
 )
 
+POST_ONLY = "post only would take"
+
 
 @dataclass(slots=True, frozen=True)
 class Twist:
@@ -44,7 +46,11 @@ def place(book: Book, account: Account, intent: Intent, twist: Twist = STRAIGHT)
         return book.keep_order(account, _order_of(book, account, market, intent))
     reducing = _check_reduce_only(book, account, intent)
     _check_funds(book, account, market, intent, reducing)
-    order = book.keep_order(account, _order_of(book, account, market, intent))
+    order = _order_of(book, account, market, intent)
+    # Binance refuses a post-only order that would take; Bybit accepts it and ends it at once.
+    if order.tif == "GTX" and account.venue == "binance" and _crosses(order, market):
+        raise Refused(Reason.POST_ONLY)
+    book.keep_order(account, order)
     if not twist.defer:
         match(book, account, order, twist)
     return order
@@ -170,13 +176,15 @@ def match(book: Book, account: Account, order: Order, twist: Twist = STRAIGHT) -
     market = book.market(account.venue, order.symbol)
     crosses = order.kind == "market" or _crosses(order, market)
     if crosses and order.tif == "GTX":
-        order.why = "post only would take"
+        order.why = POST_ONLY
         end(book, account, order, Status.EXPIRED)
         return
     quantity = _fillable(book, account, order, market, twist) if crosses else ZERO
     if order.tif == "FOK" and quantity < order.remaining:
         quantity = ZERO
     if quantity > ZERO:
+        if market.liquidity is not None:
+            market.liquidity -= quantity
         price = market.last if order.kind == "market" else _better(order, market)
         for part in _parts(quantity, market.step, twist.pieces):
             fill(book, account, order, part, price)
@@ -213,7 +221,6 @@ def _fillable(book: Book, account: Account, order: Order, market: Market, twist:
         quantity = min(quantity, ledger.floor_to(order.qty * twist.fill_ratio, market.step))
     if market.liquidity is not None:
         quantity = min(quantity, ledger.floor_to(market.liquidity, market.step))
-        market.liquidity -= quantity
     return quantity
 
 

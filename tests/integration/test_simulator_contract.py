@@ -477,6 +477,62 @@ async def test_loaded_history_tells_which_fill_was_a_stop(client, venue, simulat
         assert trades[1]["info"]["closedSize"] == "0.010"
 
 
+async def test_the_venue_forgets_orders_that_never_traded(client, venue, simulator):
+    await client.load_markets()
+    now, day = simulator.book.now(), 86_400_000
+    ages = {"binance": (2, 4, 80, 100), "bybit": (0.5, 2, 5, 6)}[venue]
+    row = {
+        "venue": venue,
+        "symbol": "BTCUSDT",
+        "side": "buy",
+        "qty": "0.01",
+        "kind": "limit",
+        "price": "50000",
+    }
+    states = [("canceled", "0"), ("canceled", "0"), ("filled", "0.01"), ("filled", "0.01")]
+    async with SimulatorControl(simulator.base_url) as control:
+        await control.load(
+            orders=[
+                {
+                    **row,
+                    "id": f"88{n}",
+                    "status": status,
+                    "filled": filled,
+                    "created_ms": now - int(age * day),
+                }
+                for n, (age, (status, filled)) in enumerate(zip(ages, states, strict=True))
+            ]
+        )
+    known = []
+    for n in range(4):
+        try:
+            if venue == "binance":
+                await client.fetch_order(f"88{n}", BTC)
+            else:
+                await client.fetch_closed_order(f"88{n}", BTC)
+            known.append(n)
+        except ccxt.OrderNotFound:
+            pass
+    assert known == ([0, 2] if venue == "binance" else [0, 2, 3])
+
+
+async def test_a_post_only_order_that_would_take(client, venue, account):
+    await client.load_markets()
+    place = client.create_order(BTC, "limit", "buy", 0.01, 60000, {"postOnly": True})
+    if venue == "binance":
+        with pytest.raises(ccxt.ExchangeError, match="-5022"):
+            await place
+        assert not account.orders
+    else:
+        order = await place
+        found = await client.fetch_order(order["id"], BTC, {"acknowledged": True})
+        assert (found["status"], found["info"]["rejectReason"]) == (
+            "canceled",
+            "EC_PostOnlyWillTakeLiquidity",
+        )
+    assert not account.fills
+
+
 # -- keys
 
 
