@@ -292,3 +292,18 @@ def test_a_loaded_fill_of_a_stop_has_one_conditional_order_behind_it(book, named
     assert len(parents) == 1
     assert account.orders["55"].parent_id == parents[0]
     assert (parents == ["77"]) is named
+
+
+@pytest.mark.parametrize("venue", BOTH)
+def test_only_a_stop_on_the_losing_side_protects(book, venue):
+    account = book.account(venue)
+    orders.place(book, account, market())
+    unprotected = f"{venue}/main: BTCUSDT both 0.01 is protected for 0 only"
+    assert invariants.violations(book) == [unprotected]
+    profit = market("sell", trigger=D(61000), rising=True, reduce_only=True, purpose="take_profit")
+    unnamed = market("sell", trigger=D(61000), rising=True, reduce_only=True)
+    for intent in (profit, unnamed):
+        orders.place(book, account, intent)
+        assert invariants.violations(book) == [unprotected]
+    orders.place(book, account, stop())
+    assert invariants.violations(book) == []
