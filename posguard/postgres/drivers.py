@@ -32,6 +32,18 @@ def secrets_of(dsn: SecretStr) -> tuple[SecretStr, ...]:
     return tuple(SecretStr(str(known[name])) for name in ("password", "sslpassword") if known.get(name))
 
 
+def driver_error(error: BaseException) -> BaseException | None:
+    """The driver's own error behind what a library raised; None where no driver had a part in it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, psycopg.Error):
+            return cause
+        if isinstance(driver := getattr(cause, "orig", None), BaseException):
+            return driver
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def mapped_driver_error(error: BaseException | None, dsn: SecretStr) -> PosguardError:
     """The posguard error that a driver's error stands for, one line and without the address's secrets."""
     said = (redact(str(error or "").strip(), dsn, *secrets_of(dsn)).splitlines() or ["no word from it"])[0]

@@ -15,7 +15,7 @@ import sqlalchemy.event
 from psycopg import IsolationLevel, sql
 
 from posguard.errors import SettingsError
-from posguard.postgres.drivers import mapped_driver_error, secrets_of
+from posguard.postgres.drivers import driver_error, mapped_driver_error, secrets_of
 from posguard.postgres.pool import NO_DSN, NO_DSN_HINT
 from posguard.postgres.queries import script
 from posguard.settings import redact
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from sqlalchemy import Connection, Engine
 
+    from posguard.errors import PosguardError
+
 
 @dataclass
 class FrozenView:
     """The database as it stood at `as_of` (the server's clock, aware UTC).
 
-    `columns` holds `schema.table.column` of the bot's and posguard's tables, whether the role may read them or not.
+    `columns` holds `schema.table.column` of every table but the system's, whether the role may read it or not. Unqualified
+    names are looked up in `schema`, which may be changed between two transactions.
     """
 
     as_of: datetime
@@ -41,13 +44,14 @@ class FrozenView:
     _dsn: SecretStr = field(repr=False)
     _ends_at: float
     _next_stop: float
+    schema: str = "monitoring"
 
     def connect(self) -> psycopg.Connection[Any]:
         """A new connection whose transactions are REPEATABLE READ, READ ONLY."""
         return _connect(self._dsn)
 
     def follow(self, engine: Engine) -> None:
-        """Makes every transaction of the engine see this view, with unqualified names found in schema monitoring."""
+        """Makes every transaction of the engine see this view."""
         sqlalchemy.event.listen(engine, "begin", self._join)
 
     def allow(self, length: timedelta) -> None:
@@ -58,10 +62,16 @@ class FrozenView:
         """`text` without the address and its password."""
         return redact(text, self._dsn, *secrets_of(self._dsn))
 
+    def mapped(self, error: BaseException) -> PosguardError:
+        """The posguard error that a library's error stands for, by the driver's error behind it."""
+        return mapped_driver_error(driver_error(error) or error, self._dsn)
+
     def _join(self, connection: Connection) -> None:
         left = max(min(self._next_stop, self._ends_at) - time.monotonic(), 0.001)
         statement = sql.SQL(script("join_frozen_view")).format(
-            snapshot=sql.Literal(self.snapshot), milliseconds=sql.Literal(int(left * 1000))
+            snapshot=sql.Literal(self.snapshot),
+            schema=sql.Identifier(self.schema),
+            milliseconds=sql.Literal(int(left * 1000)),
         )
         connection.exec_driver_sql(statement.as_string(None))
 

@@ -139,5 +139,5 @@ def _listed(key: str, keys: tuple[str, ...], count: int) -> str:
 def _own_query(suite: Suite, result: Mapping[str, Any]) -> str:
     """The query Great Expectations gives for a built-in rule, with the table's schema put back."""
     text = " ".join(str(result.get("unexpected_index_query") or "").split()).rstrip("; ")
-    table = suite.table.split(".")[1]
+    _, table = suite.place
     return re.sub(rf"\bFROM {re.escape(table)}\b", f"FROM {suite.table}", text)

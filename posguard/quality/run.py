@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from posguard.errors import SettingsError
 from posguard.model.quality import KEYS_KEPT, ExpectationResult
+from posguard.postgres.drivers import driver_error
 from posguard.postgres.frozen import FrozenView, frozen_view
 from posguard.quality.outcome import judged, not_applicable, not_judged
 from posguard.quality.suites import ROWS, Expectation, Suite, load_suites
@@ -68,9 +69,12 @@ def _datasource(gx: Any, view: FrozenView) -> Iterator[Any]:
         progress_bars=ProgressBarsConfig(globally=False),
     )
     context = gx.get_context(mode="ephemeral", project_config=configuration)
-    datasource = context.data_sources.add_postgres(
-        "bot", connection_string=_NO_ADDRESS, kwargs={"creator": view.connect}
-    )
+    try:
+        datasource = context.data_sources.add_postgres(
+            "bot", connection_string=_NO_ADDRESS, kwargs={"creator": view.connect}
+        )
+    except Exception as error:  # noqa: BLE001 - as below
+        raise view.mapped(error) from None
     # one engine tests the connection, the other runs the metrics
     engines = (datasource.get_engine(), datasource.get_execution_engine().engine)
     try:
@@ -110,15 +114,16 @@ def _run_suite(
             applicable.append(rule)
     if not applicable:
         return
+    view.schema, table = suite.place
     view.allow(settings.database_timeout)
     try:
-        asset = datasource.add_table_asset(suite.name, table_name=suite.table.split(".")[1])
+        asset = datasource.add_table_asset(suite.name, table_name=table)
         batch = asset.add_batch_definition_whole_table("all").get_batch()
+        rows = _row_count(batch)
     except Exception as error:  # noqa: BLE001 - Great Expectations raises what its drivers raise; none of it is lost
         said = view.cleaned(_first_words(error))
         yield from (not_judged(suite, rule, said) for rule in applicable)
         return
-    rows = _row_count(batch)
     for rule in applicable:
         view.allow(settings.database_timeout)
         yield _run_rule(batch, view, suite, rule, grace=settings.grace, rows=rows)
@@ -174,9 +179,4 @@ def _row_count(batch: Any) -> int | None:
 
 def _first_words(error: BaseException) -> str:
     """What the driver said where a driver is behind the error, else what the error says."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if (driver := getattr(cause, "orig", None)) is not None:
-            return str(driver)
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
+    return str(driver_error(error) or error) or type(error).__name__

@@ -73,6 +73,12 @@ class Suite:
     key: str
     expectations: tuple[Expectation, ...]
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Schema and bare name of the table."""
+        schema, table = self.table.split(".")
+        return schema, table
+
 
 def load_suites(names: Collection[str] | None = None, folder: Path | None = None) -> tuple[Suite, ...]:
     """The suites of a folder (default: those of posguard) in order of their names, or only the named ones.

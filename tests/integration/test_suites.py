@@ -226,8 +226,8 @@ def _column_rule(name: str, column: str) -> dict:
 
 @pytest.fixture
 def custom(tmp_path):
-    def write(*rules: dict):
-        meta = {"title": "t", "table": "monitoring.positions", "key": "id"}
+    def write(*rules: dict, table: str = "monitoring.positions"):
+        meta = {"title": "t", "table": table, "key": "id"}
         suite = {"name": "custom", "meta": meta, "expectations": list(rules)}
         (tmp_path / "custom.json").write_text(json.dumps(suite))
         return tmp_path
@@ -265,6 +265,21 @@ def test_broken_rules_are_errors_and_broken_data_violations_side_by_side(healthy
     assert "'{1}'::int []" in results["custom.brace"].query
     assert results["custom.misspelt"].message == 'Could not be judged: column "symbl" does not exist.'
     assert "nosuch" in results["custom.no_column"].message
+
+
+def test_a_table_of_another_schema_is_the_one_that_is_judged(healthy_dsn, custom):
+    run_script(
+        healthy_dsn.get_secret_value(),
+        "CREATE SCHEMA archive; CREATE TABLE archive.positions (id int, note text); INSERT INTO archive.positions VALUES (7, NULL)",
+    )
+    with_note = _column_rule("noted", "note")
+    with_note["meta"]["applies_when_columns"] = ["archive.positions.note"]
+    rules = (with_note, _rule("seven", "SELECT id FROM {batch} WHERE id = 7"))
+    results = judge(healthy_dsn, folder=custom(*rules, table="archive.positions"))
+    assert violated(results) == {"custom.noted": {"7"}, "custom.seven": {"7"}}
+    with psycopg.connect(healthy_dsn.get_secret_value()) as connection:
+        for one in results.values():
+            assert [row[0] for row in connection.execute(one.query.encode()).fetchall()] == [7]
 
 
 def test_a_rule_that_takes_too_long_is_an_error_and_the_next_ones_are_judged(healthy_dsn, custom):

@@ -90,6 +90,15 @@ def test_no_address_and_a_wrong_one_are_one_clear_error_each(bot_dsn):
         run_suites(SecretStr(urlunsplit(elsewhere)), settings=SETTINGS)
 
 
+def test_a_login_that_is_out_of_connections_is_one_clear_error(canary_dsn, bot_dsn):
+    role = urlsplit(canary_dsn.get_secret_value()).username
+    run_script(bot_dsn.get_secret_value(), f"ALTER ROLE {role} CONNECTION LIMIT 1")
+    with pytest.raises(DatabaseUnavailableError, match="too many connections") as caught:
+        run_suites(canary_dsn, settings=SETTINGS)
+    assert "c4nary" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
 def test_sslmode_is_kept(bot_dsn):
     with psycopg.connect(bot_dsn.get_secret_value()) as connection:
         (offered,) = connection.execute("SHOW ssl").fetchone()

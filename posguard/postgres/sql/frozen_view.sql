@@ -9,7 +9,8 @@ SELECT
         INNER JOIN pg_catalog.pg_class AS c ON a.attrelid = c.oid
         INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
         WHERE
-            n.nspname IN ('monitoring', 'posguard')
+            n.nspname <> 'information_schema'
+            AND NOT starts_with(n.nspname, 'pg_')
             AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
             AND a.attnum > 0
             AND NOT a.attisdropped
