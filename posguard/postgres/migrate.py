@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -27,14 +26,11 @@ from posguard.errors import (
 )
 from posguard.postgres.drivers import mapped_driver_error
 from posguard.postgres.pool import NO_DSN, NO_DSN_HINT
-from posguard.postgres.queries import script
+from posguard.postgres.queries import MIGRATIONS, migration, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ROOT = Path(__file__).resolve().parents[2] / "migrations"
-_SHIPPED = Path(__file__).resolve().parents[1] / "_shipped" / "migrations"
-MIGRATIONS = _ROOT if (_ROOT / "env.py").exists() else _SHIPPED
 VERSION_TABLE = "schema_version"
 
 
@@ -80,6 +76,11 @@ def downgrade(dsn: SecretStr | None, *, to: str = "base") -> SchemaState:
         before = _state(connection)
         if before.current is None:
             return before
+        if not connection.exec_driver_sql(script("bot_turn")).scalar():
+            raise RefusedError(
+                "The bot's tables are being upgraded at this moment. Nothing was changed.",
+                hint="Wait for that, then take it back: `posguard db downgrade --target bot`.",
+            )
         _refuse_while_carried(connection)
         command.downgrade(_config(connection), "posguard@base" if to == "base" else to)
         if to == "base":
@@ -131,7 +132,7 @@ def _refuse_while_carried(connection: Any) -> None:
 
 def run_sql(name: str) -> None:
     """Runs migrations/sql/<name>.sql inside the migration's transaction."""
-    op.get_bind().exec_driver_sql((MIGRATIONS / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+    op.get_bind().exec_driver_sql(migration(name))
 
 
 def _config(connection: Any) -> Config:

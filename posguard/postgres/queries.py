@@ -9,6 +9,10 @@ from typing import Any
 import aiosql
 
 SQL = Path(__file__).parent / "sql"
+_ROOT = Path(__file__).resolve().parents[2] / "migrations"
+_SHIPPED = Path(__file__).resolve().parents[1] / "_shipped" / "migrations"
+# The repository keeps them at top level, a wheel inside the package.
+MIGRATIONS = _ROOT if (_ROOT / "env.py").exists() else _SHIPPED
 
 
 @cache
@@ -20,3 +24,14 @@ def queries(name: str) -> Any:
 def script(name: str) -> str:
     """The text of sql/<name>.sql, for a script that runs as a whole."""
     return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def migration(name: str) -> str:
+    """The text of migrations/sql/<name>.sql."""
+    return (MIGRATIONS / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def migration_statements(name: str) -> Any:
+    """The named statements of migrations/sql/<name>.sql, as `queries` gives those of sql/."""
+    return aiosql.from_path(MIGRATIONS / "sql" / f"{name}.sql", "asyncpg", mandatory_parameters=False)

@@ -1,0 +1,318 @@
+"""Target `bot` beside others: writers that never fail, long transactions, other migrators, kills in the middle, poolers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+import asyncpg
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from posguard.errors import DatabaseUnavailableError, RefusedError
+from posguard.postgres import botupgrade
+from posguard.postgres.botfacts import GUARD, INDEXES
+from posguard.postgres.botsession import APPLICATION, WaitedTooLongError
+from posguard.postgres.embedded import free_port
+from tests.fixtures.bot_tables import catalogue, do, in_child, position, rows, sound
+
+pytestmark = pytest.mark.postgres
+WAITS = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%' AND datname = current_database()"
+OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+
+
+@contextlib.contextmanager
+def transaction(dsn, *statements, isolation="READ COMMITTED"):
+    """A transaction that stays open until the block ends, by a program called `report`; then it is rolled back."""
+    with psycopg.connect(dsn.get_secret_value(), application_name="report") as connection:
+        connection.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+        for statement in statements:
+            connection.execute(statement)
+        yield connection
+        connection.rollback()
+
+
+def until(dsn, query, *parameters, wanted=1):
+    """Comes back when the query counts what is wanted; the test's time limit ends a wait in vain."""
+    with psycopg.connect(dsn.get_secret_value(), autocommit=True) as connection:
+        while connection.execute(query, parameters or None).fetchone()[0] != wanted:
+            time.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_a_writer_at_200_a_second_fails_no_write_and_hardly_waits(bot_dsn):
+    do(
+        bot_dsn,
+        "INSERT INTO monitoring.positions (symbol, exchange, side, quantity, entry_price, status) "
+        "SELECT 'S' || i || 'USDT', 'binance', 'long', 1, 1, 'closed' FROM generate_series(1, 50000) i",
+        "INSERT INTO monitoring.events (event_type) SELECT 'position_updated' FROM generate_series(1, 50000)",
+    )
+    pool = await asyncpg.create_pool(bot_dsn.get_secret_value(), min_size=5, max_size=20)
+    took, stop = [], asyncio.Event()
+
+    async def write(number):
+        began = time.perf_counter()
+        await pool.execute(
+            "INSERT INTO monitoring.positions (symbol, exchange, side, quantity, entry_price, status) "
+            "VALUES ($1, 'binance', 'long', 1, 1, 'active')",
+            f"W{number}USDT",
+        )
+        took.append(time.perf_counter() - began)
+
+    async def writer():
+        began, sent = time.perf_counter(), []
+        while not stop.is_set() or len(sent) < 400:
+            sent.append(asyncio.create_task(write(len(sent))))
+            await asyncio.sleep(max(0, began + len(sent) / 200 - time.perf_counter()))
+        await asyncio.gather(*sent)
+        return len(sent) / (time.perf_counter() - began)
+
+    writing = asyncio.create_task(writer())
+    plan = await botupgrade.upgrade(bot_dsn)
+    stop.set()
+    rate = await writing
+    await pool.close()
+    assert rows(bot_dsn, "SELECT count(*) FROM monitoring.positions WHERE symbol LIKE 'W%'") == [(len(took),)]
+    p99 = statistics.quantiles(took, n=100)[98]
+    print(  # noqa: T201 - the figures of the bar
+        f"{len(took)} writes at {rate:.0f}/s during {len(plan.pending)} steps, p99 {p99 * 1000:.1f} ms, max {max(took) * 1000:.0f} ms"
+    )
+    assert rate > 150
+    assert max(took) < 3, "a write waited for more than the lock_timeout of one step"
+    assert all(sound(bot_dsn, index.name) for index in INDEXES if index.guard)
+
+
+async def test_killed_in_the_middle_of_the_concurrent_build_and_run_again(bot_dsn):
+    """The child waits inside the build for a writer's transaction; there it is killed."""
+    read, write = os.pipe()
+
+    async def work():
+        async def tell(name):
+            if name == f"before {GUARD}":
+                os.write(write, b"x")
+                await asyncio.to_thread(until, bot_dsn, OURS.replace("%s", "'report'"))
+
+        await botupgrade.upgrade(bot_dsn, checkpoint=tell)
+
+    child = in_child(work)
+    assert await asyncio.to_thread(os.read, read, 1) == b"x"
+    with transaction(bot_dsn, position("WRITERUSDT")):
+        await asyncio.to_thread(until, bot_dsn, WAITS)
+        os.kill(child.pid, signal.SIGKILL)
+        await asyncio.to_thread(child.join)
+        assert sound(bot_dsn, GUARD) is False, "what a killed build leaves"
+        # the server notices that its client died, and gives the turn back
+        await asyncio.to_thread(until, bot_dsn, OURS, APPLICATION, wanted=0)
+    os.close(read)
+    os.close(write)
+    await botupgrade.upgrade(bot_dsn)
+    assert sound(bot_dsn, GUARD)
+
+
+async def test_a_build_that_an_old_snapshot_holds_up_is_ended_and_leaves_no_index(bot_dsn):
+    before = catalogue(bot_dsn)["indexes"]
+    with contextlib.ExitStack() as held:
+
+        async def hold(name):
+            if name == f"before {GUARD}":
+                held.enter_context(
+                    transaction(
+                        bot_dsn, "SELECT count(*) FROM monitoring.orders", isolation="REPEATABLE READ"
+                    )
+                )
+
+        began = time.monotonic()
+        with pytest.raises(
+            WaitedTooLongError, match=r"waited 1 s for process \d+ \(report\).*Done before: columns"
+        ):
+            await botupgrade.upgrade(bot_dsn, patience=1, checkpoint=hold)
+        assert time.monotonic() - began < 20
+        assert catalogue(bot_dsn)["indexes"] == before
+        do(bot_dsn, position(), position(status="closed"))
+    await botupgrade.upgrade(bot_dsn)
+    assert sound(bot_dsn, GUARD)
+
+
+async def test_an_index_that_cannot_be_dropped_either_is_said_and_the_next_run_mends_it(bot_dsn):
+    with contextlib.ExitStack() as held:
+
+        async def hold(name):
+            if name == f"before {GUARD}":
+                held.enter_context(transaction(bot_dsn, position("WRITERUSDT")))
+
+        with pytest.raises(
+            WaitedTooLongError, match=f"INVALID index monitoring.{GUARD} could not be dropped"
+        ):
+            await botupgrade.upgrade(bot_dsn, patience=1, checkpoint=hold)
+        assert sound(bot_dsn, GUARD) is False
+    await botupgrade.upgrade(bot_dsn)
+    assert sound(bot_dsn, GUARD)
+
+
+async def test_a_build_is_not_begun_beside_a_transaction_that_is_already_old(bot_dsn):
+    with transaction(
+        bot_dsn, "SELECT count(*) FROM monitoring.orders", isolation="REPEATABLE READ"
+    ) as report:
+        old = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND xact_start < clock_timestamp() - interval '1 second'"
+        await asyncio.to_thread(until, bot_dsn, old, report.info.backend_pid)
+        plan = await botupgrade.upgrade_plan(bot_dsn)
+        assert f"process {report.info.backend_pid} (report)" in " ".join(plan.notes)
+        with pytest.raises(
+            WaitedTooLongError, match=r"wait for process \d+ \(report\).*not begun.*Done before: columns"
+        ):
+            await botupgrade.upgrade(bot_dsn, patience=0.5)
+        assert sound(bot_dsn, GUARD) is None
+    await botupgrade.upgrade(bot_dsn)
+    assert sound(bot_dsn, GUARD)
+
+
+async def test_a_lock_that_is_not_to_be_had_is_said_with_who_holds_it(bot_dsn):
+    before = catalogue(bot_dsn)
+    with (
+        transaction(bot_dsn, "SELECT count(*) FROM monitoring.positions"),
+        pytest.raises(DatabaseUnavailableError, match=r"held by process \d+ \(report\)"),
+    ):
+        await botupgrade.upgrade(bot_dsn, patience=0.5)
+    assert catalogue(bot_dsn) == before
+
+
+async def test_a_table_that_is_busy_for_a_while_is_tried_again_and_writers_go_on(bot_dsn):
+    told, longest = [], 0.0
+    stop, tried_again = asyncio.Event(), asyncio.Event()
+
+    def say(text):
+        told.append(text)
+        if "try 2" in text:
+            tried_again.set()
+
+    async def writes():
+        nonlocal longest
+        connection = await asyncpg.connect(bot_dsn.get_secret_value())
+        number = 0
+        while not stop.is_set():
+            number += 1
+            began = time.monotonic()
+            await connection.execute(position(f"W{number}USDT"))
+            longest = max(longest, time.monotonic() - began)
+        await connection.close()
+
+    writing = asyncio.create_task(writes())
+    with transaction(bot_dsn, "SELECT count(*) FROM monitoring.positions"):
+        upgrading = asyncio.create_task(botupgrade.upgrade(bot_dsn, say=say))
+        await tried_again.wait()
+    await upgrading
+    stop.set()
+    await writing
+    assert any("(report)" in text for text in told)
+    assert longest < 3, "nobody queues behind the upgrade for longer than its lock_timeout"
+
+
+async def test_migrators_take_turns(bot_dsn):
+    plans = await asyncio.gather(*(botupgrade.upgrade(bot_dsn) for _ in range(4)))
+    assert sorted(bool(plan.pending) for plan in plans) == [False, False, False, True]
+    gate, inside = asyncio.Event(), asyncio.Event()
+
+    async def wait(_name):
+        inside.set()
+        await gate.wait()
+
+    first = asyncio.create_task(botupgrade.downgrade(bot_dsn, checkpoint=wait))
+    await inside.wait()
+    with pytest.raises(DatabaseUnavailableError, match=r"Another upgrade.*process \d+.*Nothing was changed"):
+        await botupgrade.upgrade(bot_dsn, patience=0.5)
+    gate.set()
+    await first
+
+
+async def test_an_operator_who_interrupts_a_build_leaves_no_index(bot_dsn):
+    with contextlib.ExitStack() as held:
+
+        async def hold(name):
+            if name == f"before {GUARD}":
+                held.enter_context(
+                    transaction(
+                        bot_dsn, "SELECT count(*) FROM monitoring.orders", isolation="REPEATABLE READ"
+                    )
+                )
+
+        upgrading = asyncio.create_task(botupgrade.upgrade(bot_dsn, checkpoint=hold))
+        await asyncio.to_thread(until, bot_dsn, WAITS)
+        upgrading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upgrading
+        assert sound(bot_dsn, GUARD) is None
+    await botupgrade.upgrade(bot_dsn)
+
+
+async def test_a_server_that_cuts_the_connection_leaves_what_the_next_run_completes(bot_dsn):
+    async def cut(name):
+        if name == "before transitions":
+            rows(
+                bot_dsn,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()",
+                APPLICATION,
+            )
+
+    with pytest.raises(DatabaseUnavailableError, match=r"Done before: columns, status_check"):
+        await botupgrade.upgrade(bot_dsn, checkpoint=cut)
+    await botupgrade.upgrade(bot_dsn)
+
+
+PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+
+
+@pytest.fixture
+def pooler(bot_dsn, tmp_path, request):
+    """A pgbouncer in transaction mode before the test's database; yields its address."""
+    parts = urlsplit(bot_dsn.get_secret_value())
+    port = free_port()
+    config = tmp_path / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n* = host={parts.hostname} port={parts.port} user={parts.username}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
+        f"unix_socket_dir =\n{request.param}\n"
+    )
+    config.chmod(0o644)
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+    user = "nobody" if os.geteuid() == 0 else None
+    process = subprocess.Popen([PGBOUNCER, "-q", str(config)], user=user, stderr=subprocess.DEVNULL)
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None
+        time.sleep(0.02)
+    yield SecretStr(parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}").geturl())
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.skipif(not os.access(PGBOUNCER, os.X_OK), reason="pgbouncer is not installed here")
+@pytest.mark.parametrize(
+    "pooler",
+    [
+        "",
+        "ignore_startup_parameters = posguard.direct,search_path,default_transaction_read_only,default_transaction_isolation",
+    ],
+    ids=["strict", "lenient"],
+    indirect=True,
+)
+async def test_a_pooler_is_refused(pooler, bot_dsn):
+    connection = await asyncpg.connect(pooler.get_secret_value(), statement_cache_size=0)
+    assert await connection.fetchval("SELECT 1") == 1, "the pooler itself works"
+    await connection.close()
+    before = catalogue(bot_dsn)
+    for work in (botupgrade.upgrade_plan, botupgrade.upgrade, botupgrade.downgrade):
+        with pytest.raises(RefusedError, match=r"connection pooler.*Nothing was changed"):
+            await work(pooler)
+    assert catalogue(bot_dsn) == before
