@@ -213,10 +213,9 @@ def _better(order: Order, market: Market) -> Decimal:
 
 def _fillable(book: Book, account: Account, order: Order, market: Market, twist: Twist) -> Decimal:
     quantity = order.remaining
-    if order.reduce_only or order.close_position or order.position_side != "both":
+    if order.reduces:
         leg = book.position(account, order.symbol, order.position_side)
-        if order.reduce_only or order.close_position or _closes(order.position_side, order.side):
-            quantity = min(quantity, ledger.reducible(leg, order.side))
+        quantity = min(quantity, ledger.reducible(leg, order.side))
     if twist.fill_ratio is not None:
         quantity = min(quantity, ledger.floor_to(order.qty * twist.fill_ratio, market.step))
     if market.liquidity is not None:

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from posguard.simulator import ledger, margin
 from posguard.simulator.book import Book
-from posguard.simulator.execution import fill
-from posguard.simulator.orders import STRAIGHT, Twist, close_by_market, match
+from posguard.simulator.execution import end, fill
+from posguard.simulator.orders import close_by_market, match
 from posguard.simulator.records import ZERO, Account, Market, Order, Position, Reason, Refused, Status, Venue
 
 
@@ -52,48 +52,48 @@ def _rest(book: Book, account: Account, order: Order, market: Market) -> None:
     crossed = market.last <= order.price if order.side == "buy" else market.last >= order.price
     if not crossed:
         return
-    quantity = order.remaining
-    # against a hedge leg an order can only reduce, whatever it says of itself
-    if order.reduce_only or (order.position_side, order.side) in {("long", "sell"), ("short", "buy")}:
-        quantity = min(quantity, ledger.reducible(_leg(account, order), order.side))
-    if quantity == ZERO:
-        order.status, order.why = Status.EXPIRED, "nothing left to reduce"
-        book.refresh(account, order)
-        return
-    fill(book, account, order, quantity, order.price, maker=True)
+    room = ledger.reducible(_leg(account, order), order.side)
+    quantity = min(order.remaining, room) if order.reduces else order.remaining
+    if quantity:
+        fill(book, account, order, quantity, order.price, maker=True)
+    if order.live:
+        order.why = "nothing left to reduce"
+        end(book, account, order, Status.EXPIRED)
 
 
 def _leg(account: Account, order: Order) -> Position | None:
     return account.positions.get((order.symbol, order.position_side))
 
 
-def fire(book: Book, account: Account, order: Order, twist: Twist = STRAIGHT) -> None:
+def fire(book: Book, account: Account, order: Order) -> None:
     """A conditional order's trigger is reached: it trades, or is rejected where nothing can be reduced."""
     order.triggered_ms = order.updated_ms = book.now()
     order.status = Status.TRIGGERED
     book.refresh(account, order)
     room = ledger.reducible(_leg(account, order), order.side)
-    quantity = room if order.whole or order.close_position else order.qty
-    if order.reduce_only or order.whole or order.close_position or order.position_side != "both":
-        quantity = min(quantity, room)
+    quantity = order.qty
+    if order.whole or order.close_position:
+        quantity = room
+    elif order.reduces:
+        quantity = min(order.qty, room)
     if quantity == ZERO:
         order.status, order.why = Status.REJECTED, "nothing left to reduce"
         return
     if account.venue == "binance":
-        _fire_child(book, account, order, quantity, twist)
+        _fire_child(book, account, order, quantity)
         return
-    order.qty = max(order.qty, quantity) if order.whole else order.qty
+    # Bybit: the order that waited is the order that trades.
+    order.qty = quantity if order.whole else order.qty
     order.status = Status.NEW
-    working = order
-    _match_triggered(book, account, working, quantity, twist)
+    book.refresh(account, order)
+    match(book, account, order)
 
 
-def _fire_child(book: Book, account: Account, order: Order, quantity: Decimal, twist: Twist) -> None:
+def _fire_child(book: Book, account: Account, order: Order, quantity: Decimal) -> None:
     """Binance: the conditional order stays as a record, a plain order trades under an id of its own."""
     child = replace(
         order,
         id=book.next_id(account.venue, "order"),
-        client_id=order.client_id,
         qty=quantity,
         trigger=None,
         rising=None,
@@ -106,25 +106,9 @@ def _fire_child(book: Book, account: Account, order: Order, quantity: Decimal, t
     )
     book.keep_order(account, child)
     order.child_id = child.id
-    match(book, account, child, twist)
+    match(book, account, child)
     order.filled, order.cost, order.fee = child.filled, child.cost, child.fee
     order.updated_ms = book.now()
-
-
-def _match_triggered(book: Book, account: Account, order: Order, quantity: Decimal, twist: Twist) -> None:
-    """Bybit: the order that waited is the order that trades."""
-    market = book.market(account.venue, order.symbol)
-    if twist.fill_ratio is not None:
-        quantity = min(quantity, ledger.floor_to(order.qty * twist.fill_ratio, market.step))
-    if order.kind == "limit":
-        book.refresh(account, order)
-        _rest(book, account, order, market)
-        return
-    if quantity:
-        fill(book, account, order, quantity, market.last)
-    if order.filled < order.qty:
-        order.status, order.why = Status.EXPIRED, "nothing left to match"
-        book.refresh(account, order)
 
 
 def liquidate_if_due(book: Book, account: Account, market: Market) -> list[Order]:

@@ -190,6 +190,12 @@ class Order:
         return self.status in LIVE
 
     @property
+    def reduces(self) -> bool:
+        """Whether it may only take off a position: by its own word, or because it works against a hedge leg."""
+        own = self.reduce_only or self.close_position or self.whole
+        return own or (self.position_side, self.side) in {("long", "sell"), ("short", "buy")}
+
+    @property
     def remaining(self) -> Decimal:
         """What is not filled yet, in base units."""
         return max(self.qty - self.filled, ZERO)

@@ -140,3 +140,38 @@ def test_leverage_bounds_what_can_be_opened(book, account):
     assert refused.value.reason is Reason.NO_FUNDS
     orders.place(book, account, market("sell", qty="0.009"))
     assert book.net(account, "BTCUSDT") == 0
+
+
+def test_a_conditional_order_can_open_a_hedge_leg(book, venue, account):
+    account.hedged = True
+    intent = market(position_side="long", trigger=D(61000), rising=True)
+    orders.place(book, account, intent)
+    prices.set_price(book, venue, "BTCUSDT", D(61000))
+    assert book.leg(account, "BTCUSDT", "long").amount == D("0.01")
+
+
+def test_a_stop_of_the_position_that_shrank_is_filled_when_it_fires(book):
+    account = book.account("bybit")
+    orders.place(book, account, market(qty="0.03", stop_loss=D(59000)))
+    orders.place(book, account, market("sell", qty="0.02"))
+    (stop,) = account.open_orders.values()
+    prices.set_price(book, "bybit", "BTCUSDT", D(59000))
+    assert (stop.status, stop.qty, stop.filled) == (Status.FILLED, D("0.01"), D("0.01"))
+
+
+def test_a_resting_order_that_may_only_reduce_takes_what_is_there_and_ends(book, venue, account):
+    orders.place(book, account, market())
+    resting = Intent("BTCUSDT", "sell", "limit", D("0.01"), price=D(61000), reduce_only=True)
+    order = orders.place(book, account, resting)
+    orders.place(book, account, market("sell", qty="0.004"))
+    prices.set_price(book, venue, "BTCUSDT", D(61000))
+    assert (order.filled, order.status, book.net(account, "BTCUSDT")) == (D("0.006"), Status.EXPIRED, D(0))
+
+
+def test_a_fired_stop_takes_no_more_than_the_market_holds(book, venue, account):
+    orders.place(book, account, market())
+    orders.place(book, account, market("sell", trigger=D(59000), rising=False, reduce_only=True))
+    book.market(venue, "BTCUSDT").liquidity = D("0.003")
+    prices.set_price(book, venue, "BTCUSDT", D(59000))
+    assert book.net(account, "BTCUSDT") == D("0.007")
+    assert not account.open_orders

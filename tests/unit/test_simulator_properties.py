@@ -86,8 +86,9 @@ class BookMachine(RuleBasedStateMachine):
         trigger=levels,
         rising=st.booleans(),
         whole=st.booleans(),
+        opens=st.booleans(),
     )
-    def conditional_order(self, symbol, side, leg, qty, trigger, rising, whole):
+    def conditional_order(self, symbol, side, leg, qty, trigger, rising, whole, opens):
         close = whole and self.venue == "binance"
         intent = Intent(
             symbol,
@@ -97,7 +98,7 @@ class BookMachine(RuleBasedStateMachine):
             position_side=self.leg(leg),
             trigger=trigger,
             rising=rising,
-            reduce_only=not close,
+            reduce_only=not close and not opens,
             close_position=close,
             purpose="stop_loss" if rising == (side == "buy") else "take_profit",
         )
