@@ -43,6 +43,7 @@ fmt: install ## put the code in its form
 docs: install ## write the generated parts of docs/ anew
 	@$(PY) tools/quality_table.py
 	@$(PY) tools/demo_table.py
+	@$(PY) tools/cli_docs.py
 
 .PHONY: lock
 lock: install ## compile requirements.lock anew from pyproject.toml

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,29 @@ from posguard.model.venue import VenueId, World
 ExchangeName = Literal["binance", "bybit"]
 ENV_FILE = ".env"
 EXCHANGES: tuple[ExchangeName, ...] = ("binance", "bybit")
+
+
+# What an exchange's variables say, behind POSGUARD_BINANCE_ and POSGUARD_BYBIT_. docs/configuration.md is made from this.
+VENUE_VARIABLES: Mapping[str, str] = {
+    "KEY": "API key; one that can only read is enough, and better",
+    "SECRET": "its secret",
+    "WORLD": "`simulator`, `testnet`, `demo` or `production`; without it testnet, unless the bot's own flag is off",
+    "ACCOUNT": "what posguard calls the account; `main` by default",
+    "URL": "replaces the exchange's own address: a simulator, a proxy",
+    "HEDGE": "`true` where the account is in hedge mode; `false` by default",
+    "SETTLE_COINS": "coins whose positions are read, with commas; `USDT,USDC` by default",
+    "TRADE_KEY": "API key that may trade; only trading needs it",
+    "TRADE_SECRET": "its secret",
+}
+# The bot's own flags: they decide between testnet and a refusal where WORLD is not set.
+BOT_FLAGS = ("BINANCE_TESTNET", "BYBIT_TESTNET")
+
+
+def known_variables() -> frozenset[str]:
+    """Every environment variable of posguard's that somebody reads."""
+    own = {f"POSGUARD_{name.upper()}" for name in Settings.model_fields}
+    venues = {f"POSGUARD_{exchange.upper()}_{name}" for exchange in EXCHANGES for name in VENUE_VARIABLES}
+    return frozenset(own | venues | {"POSGUARD_TEST_DSN", "POSGUARD_CHROMIUM"})
 
 
 def _duration(value: object) -> object:
@@ -126,31 +150,43 @@ def _env_file() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(ENV_FILE).items() if value is not None}
 
 
+def unread_variables(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Variables named as posguard's that nobody reads, from the environment and .env: most often a slip of the pen."""
+    named = {**_env_file(), **os.environ} if env is None else env
+    return tuple(sorted(n for n in named if n.startswith("POSGUARD_") and n not in known_variables()))
+
+
 def _venue_from_environment(exchange: ExchangeName, env: dict[str, str]) -> VenueSettings | None:
-    prefix = f"POSGUARD_{exchange.upper()}_"
-    key, secret = env.get(prefix + "KEY", ""), env.get(prefix + "SECRET", "")
-    if not key and not secret:
+    said = {name: env.get(f"POSGUARD_{exchange.upper()}_{name}", "").strip() for name in VENUE_VARIABLES}
+    if not said["KEY"] and not said["SECRET"]:
         return None
-    if not key or not secret:
-        missing = prefix + ("SECRET" if key else "KEY")
+    if not said["KEY"] or not said["SECRET"]:
+        missing = f"POSGUARD_{exchange.upper()}_{'SECRET' if said['KEY'] else 'KEY'}"
         raise SettingsError(
             f"{missing} is not set while its other half is. Nothing was done.", hint=f"Set {missing}."
         )
+    fields = {
+        "account": said["ACCOUNT"],
+        "base_url": said["URL"],
+        "hedge": said["HEDGE"],
+        "settle_coins": [coin.strip().upper() for coin in said["SETTLE_COINS"].split(",") if coin.strip()],
+    }
     try:
         return VenueSettings(
             exchange=exchange,
-            account=env.get(prefix + "ACCOUNT") or "main",
             world=world_from_environment(exchange, env),
-            api_key=SecretStr(key),
-            api_secret=SecretStr(secret),
-            trade_key=_secret(env.get(prefix + "TRADE_KEY")),
-            trade_secret=_secret(env.get(prefix + "TRADE_SECRET")),
-            base_url=env.get(prefix + "URL") or None,
-            hedge=env.get(prefix + "HEDGE", "").lower() in {"1", "true", "yes"},
+            api_key=SecretStr(said["KEY"]),
+            api_secret=SecretStr(said["SECRET"]),
+            trade_key=_secret(said["TRADE_KEY"]),
+            trade_secret=_secret(said["TRADE_SECRET"]),
+            **{name: value for name, value in fields.items() if value},  # type: ignore[arg-type]  # pydantic reads texts
         )
     except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = f" ({first['loc'][0]})" if first["loc"] else ""
         raise SettingsError(
-            f"The settings {prefix}… are wrong: {error.errors(include_input=False)[0]['msg']}."
+            f"The settings POSGUARD_{exchange.upper()}_… are wrong{where}: {first['msg']}. Nothing was done.",
+            hint="See docs/configuration.md.",
         ) from None
 
 

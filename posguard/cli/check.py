@@ -76,12 +76,13 @@ def _settings(
     from posguard.cli import checking
     from posguard.cli.checking import Line, Mark
     from posguard.cli.connect import demo_record
-    from posguard.settings import ENV_FILE, load_settings, venues_from_environment
+    from posguard.settings import ENV_FILE, load_settings, unread_variables, venues_from_environment
 
     if demo:
         record = demo_record()
         return record.dsn, record.venues, load_settings(demo=True, dsn=record.dsn)
     settings = load_settings()
+    lines += checking.unread(unread_variables())
     if (env := Path(ENV_FILE)).exists():
         lines.append(checking.env_file(env.stat().st_mode))
     venues: tuple[VenueSettings, ...] = ()

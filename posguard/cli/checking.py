@@ -287,6 +287,14 @@ def disk(folder: str, free: int) -> Line:
     )
 
 
+def unread(names: Collection[str]) -> Iterator[Line]:
+    """Variables that nobody reads."""
+    for name in names:
+        yield Line(
+            "settings", name, Mark.WARN, "nobody reads it", "docs/configuration.md lists every setting."
+        )
+
+
 def env_file(mode: int) -> Line:
     """A .env file holds secrets."""
     if mode & 0o077:

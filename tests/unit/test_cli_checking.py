@@ -12,6 +12,7 @@ from posguard.cli.checking import Mark
 from posguard.model.venue import KeyPermissions, VenueId, VenueSnapshot, World
 from posguard.postgres.facts import DatabaseFacts, IndexFacts, TableFacts
 from posguard.postgres.schema import NEWEST
+from posguard.settings import unread_variables
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 VENUE = VenueId("binance")
@@ -188,3 +189,9 @@ def test_a_made_up_database_says_so():
     assert list(checking.made_up(None)) == []
     (line,) = checking.made_up("posguard demo world; seed=7")
     assert "DEMO DATA" in line.said
+
+
+def test_a_variable_that_nobody_reads_is_warned_of():
+    env = {"POSGUARD_BINANCE_SECRT": "x", "POSGUARD_DSN": "x", "POSGUARD_BYBIT_HEDGE": "x", "OTHER": "x"}
+    (line,) = checking.unread(unread_variables(env))
+    assert (line.what, line.mark) == ("POSGUARD_BINANCE_SECRT", Mark.WARN)

@@ -81,3 +81,14 @@ def test_secrets_do_not_print():
 )
 def test_foreign_texts_are_redacted(text):
     assert CANARY not in redact(text, SecretStr(CANARY))
+
+
+def test_hedge_and_settle_coins_are_read_or_refused():
+    (venue,) = venues_from_environment(
+        Settings(_env_file=None),
+        venue_env(POSGUARD_BINANCE_HEDGE="on", POSGUARD_BINANCE_SETTLE_COINS="usdt, bnfcr"),
+    )
+    assert (venue.hedge, venue.settle_coins) == (True, ("USDT", "BNFCR"))
+    with pytest.raises(SettingsError, match="hedge") as caught:
+        venues_from_environment(Settings(_env_file=None), venue_env(POSGUARD_BINANCE_HEDGE="perhaps"))
+    assert CANARY not in str(caught.value)
