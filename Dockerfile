@@ -1,29 +1,15 @@
-# Airflow's official image with posguard in it, from the same lock file as everywhere else.
-ARG AIRFLOW_VERSION=3.3.2
-FROM apache/airflow:${AIRFLOW_VERSION}-python3.11
+# Airflow's official image with posguard, its DAGs and its page. Versions and hashes stand in docker/requirements.lock.
+FROM apache/airflow:slim-3.3.2-python3.11
 
-USER root
-WORKDIR /opt/posguard
-COPY --chown=airflow:root requirements.lock pyproject.toml README.md LICENSE ./
-COPY --chown=airflow:root posguard/ posguard/
-COPY --chown=airflow:root migrations/ migrations/
-COPY --chown=airflow:root expectations/ expectations/
-COPY --chown=airflow:root dags/ dags/
-COPY --chown=airflow:root plugins/ plugins/
-COPY --chown=airflow:root tools/lock_for_image.py tools/lock_for_image.py
+COPY --chown=airflow:0 docker/requirements.lock /opt/posguard/docker/requirements.lock
+RUN pip install --no-cache-dir --require-hashes -r /opt/posguard/docker/requirements.lock
 
-USER airflow
-# A volume mounted here takes over this folder's owner.
-RUN mkdir -p /opt/airflow/passwords
-# The image brings Airflow, its providers and their versions: from the lock comes what it lacks, with hashes, and the
-# image's own packages stay as they are.
-RUN python tools/lock_for_image.py requirements.lock > /tmp/posguard.lock \
-    && pip install --no-cache-dir --no-deps --require-hashes -r /tmp/posguard.lock \
-    && pip install --no-cache-dir --no-deps --no-build-isolation . \
-    && rm /tmp/posguard.lock \
-    && posguard --version
+COPY --chown=airflow:0 pyproject.toml README.md LICENSE /opt/posguard/
+COPY --chown=airflow:0 posguard /opt/posguard/posguard
+COPY --chown=airflow:0 migrations /opt/posguard/migrations
+COPY --chown=airflow:0 expectations /opt/posguard/expectations
+RUN pip install --no-cache-dir --no-deps --no-build-isolation /opt/posguard
 
-ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/posguard/dags \
-    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/posguard/plugins \
-    AIRFLOW__CORE__LOAD_EXAMPLES=False \
-    GX_ANALYTICS_ENABLED=false
+COPY --chown=airflow:0 dags /opt/airflow/dags
+COPY --chown=airflow:0 plugins /opt/airflow/plugins
+COPY --chown=airflow:0 --chmod=0755 docker/init.sh /opt/posguard/docker/init.sh

@@ -46,9 +46,12 @@ docs: install ## write the generated parts of docs/ anew
 	@$(PY) tools/cli_docs.py
 
 .PHONY: lock
-lock: install ## compile requirements.lock anew from pyproject.toml
+lock: install ## compile requirements.lock and the image's docker/requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate \
+	  --extra quality --extra report pyproject.toml docker/requirements.in -o docker/requirements.lock
 
 .PHONY: clean
 clean: ## remove what the demo and the tests keep (not .venv)
