@@ -1,164 +1,183 @@
-"""docker-compose.yaml is held to what the repository has, and to the compose programs where one is installed."""
+"""docker-compose.yaml, Dockerfile and .env.example hold what the repository has, and no secret."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
-from posguard.model.venue import World
+from posguard.settings import EXCHANGES, known_variables
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TEXT = (REPOSITORY / "docker-compose.yaml").read_text()
-EXAMPLE = (REPOSITORY / ".env.example").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+AIRFLOW = {name: body for name, body in SERVICES.items() if name.startswith("airflow-")}
+COMPONENTS = {
+    "airflow-api-server": "api-server",
+    "airflow-scheduler": "scheduler",
+    "airflow-dag-processor": "dag-processor",
+    "airflow-triggerer": "triggerer",
+    "airflow-worker": "celery worker",
+}
+EXAMPLE = dotenv_values(ROOT / ".env.example")
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def variables() -> set[str]:
-    return set(re.findall(r"\$\{(\w+)[^}]*\}", TEXT))
+def test_the_services_are_those_of_an_airflow_with_celery():
+    assert set(SERVICES) == {"postgres", "redis", "airflow-init", *COMPONENTS}
+    assert {name: AIRFLOW[name]["command"] for name in COMPONENTS} == COMPONENTS
+    environment = AIRFLOW["airflow-worker"]["environment"]
+    assert environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert "name" not in COMPOSE  # docker-compose 1.29 refuses it
 
 
-def test_every_part_of_airflow_is_there():
-    assert set(SERVICES) == {
-        "postgres", "redis", "schema", "api-server", "scheduler", "dag-processor", "triggerer", "worker",
-    }  # fmt: skip
-    assert "name" not in COMPOSE, "docker-compose 1.29 refuses a top-level name"
-
-
-def test_each_command_exists_in_this_airflow():
-    from airflow.cli.cli_parser import ALL_COMMANDS_DICT
-
-    for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
-        program, command = SERVICES[name]["command"]
-        assert (program, command) == ("airflow", name)
-        assert command in ALL_COMMANDS_DICT
-    assert SERVICES["worker"]["command"] == ["airflow", "celery", "worker"]
-    jobs = {command.name for command in ALL_COMMANDS_DICT["jobs"].subcommands}
-    assert "check" in jobs
-
-
-def test_both_schemas_come_before_anything_starts():
-    assert SERVICES["schema"]["command"][-1] == "airflow db migrate && posguard db upgrade"
-    for name in set(OURS) - {"schema"}:
-        assert SERVICES[name]["depends_on"]["schema"] == {"condition": "service_completed_successfully"}, name
-    assert "schema" not in SERVICES["schema"]["depends_on"]
-
-
-def test_whatever_stays_up_says_whether_it_is_healthy():
-    for name in set(SERVICES) - {"schema"}:
-        assert SERVICES[name]["healthcheck"]["test"], name
-
-
-def test_no_secret_has_a_value_here_and_none_has_a_default():
-    assert set(re.findall(r"\$\{\w+([^}]*)\}", TEXT)) == {":?"}
-    for line in TEXT.splitlines():
-        if re.search(r"(PASSWORD|SECRET|FERNET_KEY|_KEY):", line):
-            assert "${" in line or "passwords.json" in line, line
-
-
-def test_the_example_names_every_variable_and_no_other_and_holds_no_secret():
-    named = dict(line.split("=", 1) for line in EXAMPLE.splitlines() if line and not line.startswith("#"))
-    assert set(named) == variables()
-    for name, value in named.items():
-        if re.search(r"PASSWORD|SECRET|_KEY$", name):
-            assert value == "", name
-
-
-def test_connections_are_those_the_dags_read_and_name_a_world_that_exists():
-    environment = SERVICES["worker"]["environment"]
-    found = {
-        key.removeprefix("AIRFLOW_CONN_").lower() for key in environment if key.startswith("AIRFLOW_CONN_")
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_each_waits_for_the_schema_and_says_how_it_is(name):
+    waits = {service: how["condition"] for service, how in AIRFLOW[name]["depends_on"].items()}
+    assert waits == {
+        "postgres": "service_healthy",
+        "redis": "service_healthy",
+        "airflow-init": "service_completed_successfully",
     }
-    sources = "".join(
-        path.read_text() for folder in ("dags", "plugins") for path in (REPOSITORY / folder).glob("*.py")
-    )
-    assert found == {"posguard_db", "posguard_binance", "posguard_bybit"}
-    assert "posguard_db" in sources
-    for name in found:
-        text = re.sub(r"\$\{POSGUARD_DB_PORT:\?\}", "5432", environment[f"AIRFLOW_CONN_{name.upper()}"])
-        connection = json.loads(text)
-        if name == "posguard_db":
-            assert connection["extra"]["sslmode"] == "${POSGUARD_DB_SSLMODE:?}"
-        else:
-            assert connection["extra"]["world"].endswith("_WORLD:?}")
-    worlds = re.findall(r"POSGUARD_\w+_WORLD=(\w+)", EXAMPLE)
-    assert worlds == [World.TESTNET, World.TESTNET], "production only in the operator's own hand"
+    assert AIRFLOW[name]["healthcheck"]["test"]
+    assert AIRFLOW[name]["restart"] == "unless-stopped"
 
 
-def test_folders_and_settings_are_those_of_the_repository_and_of_this_airflow():
-    environment = SERVICES["worker"]["environment"]
-    for key, folder in (("DAGS", "dags"), ("PLUGINS", "plugins")):
-        assert environment[f"AIRFLOW__CORE__{key}_FOLDER"] == f"/opt/posguard/{folder}"
-        assert f"COPY --chown=airflow:root {folder}/ {folder}/" in (REPOSITORY / "Dockerfile").read_text()
-        assert (REPOSITORY / folder).is_dir()
-    module, _, name = environment["AIRFLOW__CORE__AUTH_MANAGER"].rpartition(".")
-    assert importlib.util.find_spec(module) is not None
-    assert name == "SimpleAuthManager"
-    mounted = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert mounted == set(COMPOSE["volumes"])
+def test_databases_say_how_they_are():
+    assert SERVICES["postgres"]["healthcheck"]["test"]
+    assert SERVICES["redis"]["healthcheck"]["test"]
 
 
-def test_only_loopback_is_published():
-    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert published
-    assert all(port.startswith("127.0.0.1:") for port in published)
+def test_the_schemas_are_made_before_anything_starts():
+    command = SERVICES["airflow-init"]["command"]
+    script = ROOT / command[1].removeprefix("/opt/posguard/")
+    lines = script.read_text(encoding="utf-8")
+    assert lines.index("airflow db migrate") < lines.index("posguard db upgrade")
+    assert "set -euo pipefail" in lines
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    for name in re.findall(r"\$(?:\{)?([A-Z_]+)", lines):
+        assert name in SERVICES["airflow-init"]["environment"], name
 
 
-def test_each_copied_path_of_the_image_exists():
-    for line in (REPOSITORY / "Dockerfile").read_text().splitlines():
-        if line.startswith("COPY"):
-            *sources, _target = [word for word in line.split()[1:] if not word.startswith("--")]
-            for source in sources:
-                assert (REPOSITORY / source).exists(), source
+def test_volumes_are_declared_and_ports_are_loopback_only():
+    used = {mount.split(":")[0] for body in SERVICES.values() for mount in body.get("volumes", ())}
+    assert used == set(COMPOSE["volumes"])
+    ports = [port for body in SERVICES.values() for port in body.get("ports", ())]
+    assert ports == ["127.0.0.1:${AIRFLOW_UI_PORT:-8080}:8080"]
 
 
-@pytest.mark.parametrize(
-    "program", [["docker-compose"], ["docker", "compose"]], ids=["docker-compose 1.29", "Compose v2"]
-)
-def test_the_compose_program_takes_it_and_refuses_a_missing_secret(program, tmp_path):
-    if shutil.which(program[0]) is None:
-        pytest.skip(f"{program[0]} is not installed")
-    if program[1:] and subprocess.run([*program, "version"], capture_output=True, check=False).returncode:
-        pytest.skip("the docker command here has no Compose v2 plugin")
-    filled = tmp_path / "env"
-    filled.write_text(re.sub(r"=$", "=x1", EXAMPLE, flags=re.MULTILINE))
-    base = [*program, "--file", str(REPOSITORY / "docker-compose.yaml"), "--env-file"]
-    done = subprocess.run([*base, str(filled), "config", "-q"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    empty = tmp_path / "empty"
-    empty.write_text(EXAMPLE)
-    done = subprocess.run([*base, str(empty), "config", "-q"], capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "required variable" in done.stderr or "Missing mandatory value" in done.stderr
+def test_what_the_image_copies_is_there_and_gets_into_the_context():
+    sources = [
+        source
+        for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE)
+        for source in [word for word in line.split() if not word.startswith("--")][:-1]
+    ]
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any(fnmatch(source, pattern) or source.startswith(f"{pattern}/") for pattern in allowed), (
+            source
+        )
+    for folder in ("dags", "plugins"):
+        assert f"{folder} /opt/airflow/{folder}" in DOCKERFILE
+        setting = f"AIRFLOW__CORE__{folder.upper()}_FOLDER"
+        assert AIRFLOW["airflow-worker"]["environment"][setting] == f"/opt/airflow/{folder}"
 
 
-def test_the_image_gets_from_the_lock_what_it_lacks_and_keeps_what_it_has(monkeypatch):
-    from importlib.metadata import PackageNotFoundError
+def versions(path):
+    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / path).read_text(), re.MULTILINE))
 
-    spec = importlib.util.spec_from_file_location(
-        "lock_for_image", REPOSITORY / "tools" / "lock_for_image.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
 
-    def version(name):
-        if name in {"ccxt", "asyncpg"}:
-            raise PackageNotFoundError(name)
-        return "0.0.1"
+def test_the_image_holds_the_versions_that_are_tested():
+    image, tested = versions("docker/requirements.lock"), versions("requirements.lock")
+    (base,) = re.findall(r"^FROM apache/airflow:(?:slim-)?([\d.]+)-python3\.11$", DOCKERFILE, re.MULTILINE)
+    assert base == image["apache-airflow"] == tested["apache-airflow"]
+    project = (ROOT / "pyproject.toml").read_text()
+    for needed in re.findall(
+        r'^  "([a-z-]+)(?:\[\w+\])?>=', project.split("[project.optional-dependencies]")[0], re.MULTILINE
+    ):
+        assert image[needed] == tested[needed], needed
+    for needed in ("great-expectations", "pandas", "apache-airflow-providers-postgres"):
+        assert image[needed] == tested[needed], needed
+    assert {"apache-airflow-providers-celery", "apache-airflow-providers-fab", "redis"} <= set(image)
+    assert "--hash=sha256:" in (ROOT / "docker/requirements.lock").read_text()
+    assert "index-url" not in (ROOT / "docker/requirements.lock").read_text()
 
-    monkeypatch.setattr(tool, "version", version)
-    blocks, remarks = tool.missing((REPOSITORY / "requirements.lock").read_text())
-    assert [block.split("==")[0] for block in blocks] == ["asyncpg", "ccxt"]
-    assert all("--hash=sha256:" in block for block in blocks)
-    assert any(remark.startswith("sqlalchemy 0.0.1 stays") for remark in remarks)
-    assert not any(remark.startswith("pytest ") for remark in remarks)
+
+def test_secrets_come_from_the_environment_and_the_example_lists_each():
+    needed = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):\?", TEXT))
+    optional = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-", TEXT))
+    assert needed | optional == set(EXAMPLE)
+    assert {n for n in needed if re.search("PASSWORD|SECRET|KEY|DSN|CONN", n)} == needed
+    for line in TEXT.splitlines():
+        found = re.match(r"\s+(\w*(?:PASSWORD|SECRET|KEY|DSN|BROKER_URL|BACKEND|CONN)\w*): (.+)", line)
+        assert not found or "${" in found[2], line
+    for name in re.findall(r"\bPOSGUARD_[A-Z_]+\b", TEXT.replace("AIRFLOW_CONN_POSGUARD_", "")):
+        assert name in known_variables(), name
+
+
+def test_the_connections_are_those_that_the_dags_read(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "plugins"))
+    import posguard_airflow
+
+    wanted = {posguard_airflow.DATABASE, *posguard_airflow.VENUES.values()}
+    environment = AIRFLOW["airflow-worker"]["environment"]
+    given = {n.removeprefix("AIRFLOW_CONN_").lower() for n in environment if n.startswith("AIRFLOW_CONN_")}
+    assert given == wanted
+    # the example's connections are read as they stand
+    fields = json.loads(EXAMPLE["AIRFLOW_CONN_POSGUARD_DB"])
+    address = posguard_airflow.database_address(_connection(fields)).get_secret_value()
+    assert address == "postgresql://posguard_reader:PASSWORD@HOST:5432/DATABASE?sslmode=require"
+    for exchange in EXCHANGES:
+        venue = posguard_airflow.venue_settings(
+            exchange, _connection(json.loads(EXAMPLE[f"AIRFLOW_CONN_POSGUARD_{exchange.upper()}"]))
+        )
+        assert (venue.exchange, venue.world, venue.base_url) == (exchange, "testnet", None)
+
+
+def _connection(fields):
+    from airflow.sdk import Connection
+
+    fields = dict(fields)
+    return Connection(conn_id="x", **{**fields, "extra": json.dumps(fields.pop("extra"))})
+
+
+def test_health_is_asked_where_the_components_answer():
+    from airflow.cli import cli_parser
+
+    environment = AIRFLOW["airflow-scheduler"]["environment"]
+    assert environment["AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"] == "true"
+    assert "8974" in SERVICES["airflow-scheduler"]["healthcheck"]["test"][-1]
+    known = cli_parser.get_parser()
+    for name in ("airflow-dag-processor", "airflow-triggerer"):
+        words = SERVICES[name]["healthcheck"]["test"][1].split()
+        known.parse_args([word.strip('"') for word in words[1:]])
+    for name in ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"):
+        known.parse_args([COMPONENTS[name]])
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_docker_compose_reads_it(tmp_path):
+    filled = {name: value or "filled" for name, value in EXAMPLE.items()}
+    (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in filled.items()))
+
+    def config(*words):
+        command = ["docker-compose", "--project-directory", str(ROOT), "--env-file", str(tmp_path / ".env")]
+        return subprocess.run(
+            [*command, "config", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    assert config("-q").returncode == 0, config("-q").stderr
+    services = yaml.safe_load(config().stdout)["services"]
+    given = services["airflow-worker"]["environment"]["AIRFLOW_CONN_POSGUARD_DB"]
+    assert json.loads(given)["extra"] == {"sslmode": "require"}
+    (tmp_path / ".env").write_text("AIRFLOW_UI_PORT=1\n")
+    assert "see .env.example" in config("-q").stderr  # a secret that is missing is named
