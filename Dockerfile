@@ -8,8 +8,8 @@ COPY --chown=airflow:0 pyproject.toml README.md LICENSE /opt/posguard/
 COPY --chown=airflow:0 posguard /opt/posguard/posguard
 COPY --chown=airflow:0 migrations /opt/posguard/migrations
 COPY --chown=airflow:0 expectations /opt/posguard/expectations
-RUN pip install --no-cache-dir --no-deps --no-build-isolation /opt/posguard
+RUN pip install --no-cache-dir --no-deps --no-build-isolation /opt/posguard && posguard --version
 
 COPY --chown=airflow:0 dags /opt/airflow/dags
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
-COPY --chown=airflow:0 --chmod=0755 docker/init.sh /opt/posguard/docker/init.sh
+COPY --chown=airflow:0 docker/init.sh /opt/posguard/docker/init.sh

@@ -132,6 +132,7 @@ def test_the_connections_are_those_that_the_dags_read(monkeypatch):
     environment = AIRFLOW["airflow-worker"]["environment"]
     given = {n.removeprefix("AIRFLOW_CONN_").lower() for n in environment if n.startswith("AIRFLOW_CONN_")}
     assert given == wanted
+    assert EXAMPLE["AIRFLOW_FERNET_KEY"] == EXAMPLE["AIRFLOW_ADMIN_PASSWORD"] == ""
     # the example's connections are read as they stand
     fields = json.loads(EXAMPLE["AIRFLOW_CONN_POSGUARD_DB"])
     address = posguard_airflow.database_address(_connection(fields)).get_secret_value()
@@ -164,20 +165,26 @@ def test_health_is_asked_where_the_components_answer():
         known.parse_args([COMPONENTS[name]])
 
 
-@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
-def test_docker_compose_reads_it(tmp_path):
-    filled = {name: value or "filled" for name, value in EXAMPLE.items()}
-    (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in filled.items()))
+@pytest.mark.parametrize(
+    "program", [["docker-compose"], ["docker", "compose"]], ids=["docker-compose 1.29", "Compose v2"]
+)
+def test_the_compose_programs_read_it(program, tmp_path):
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed")
+    if program[1:] and subprocess.run([*program, "version"], capture_output=True, check=False).returncode:
+        pytest.skip("the docker command here has no Compose v2 plugin")
+    filled, empty = tmp_path / "filled", tmp_path / "empty"
+    filled.write_text("".join(f"{name}='{value or 'x1'}'\n" for name, value in EXAMPLE.items()))
+    empty.write_text("AIRFLOW_UI_PORT=1\n")
 
-    def config(*words):
-        command = ["docker-compose", "--project-directory", str(ROOT), "--env-file", str(tmp_path / ".env")]
-        return subprocess.run(
-            [*command, "config", *words], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+    def config(env_file, *words):
+        command = [*program, "--file", str(ROOT / "docker-compose.yaml"), "--env-file", str(env_file)]
+        return subprocess.run([*command, "config", *words], capture_output=True, text=True, check=False)
 
-    assert config("-q").returncode == 0, config("-q").stderr
-    services = yaml.safe_load(config().stdout)["services"]
+    assert config(filled, "-q").returncode == 0, config(filled, "-q").stderr
+    services = yaml.safe_load(config(filled).stdout)["services"]
     given = services["airflow-worker"]["environment"]["AIRFLOW_CONN_POSGUARD_DB"]
     assert json.loads(given)["extra"] == {"sslmode": "require"}
-    (tmp_path / ".env").write_text("AIRFLOW_UI_PORT=1\n")
-    assert "see .env.example" in config("-q").stderr  # a secret that is missing is named
+    refused = config(empty, "-q")
+    assert refused.returncode != 0
+    assert "see .env.example" in refused.stderr  # a secret that is missing is named
