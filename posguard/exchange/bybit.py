@@ -184,9 +184,7 @@ class Bybit:
                 }
                 sheet = await list_of(client, "privateGetV5ExecutionList", params, what)
                 with as_answer(what):
-                    fills += [
-                        fill for row in sheet.rows if (fill := _fill(row, listed, hedge=client.venue.hedge))
-                    ]
+                    fills += [fill for row in sheet.rows if (fill := _fill(row, listed, hedge=client.hedge))]
             return fills
 
         return [fill for found in await for_each(markets, of_market) for fill in found]

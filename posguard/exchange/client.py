@@ -48,6 +48,7 @@ class VenueClient:
         )
         self._exchange.enableRateLimit = throttled and self.budget.paces
         self.requests = 0
+        self.hedge = venue.hedge  # or seen to be so since
 
     def __repr__(self) -> str:
         return f"<VenueClient {self.venue.id} {self.venue.world}>"

@@ -49,7 +49,7 @@ class Gateway(Protocol):
 
     @property
     def hedge(self) -> bool:
-        """Whether the account is said to be in hedge mode."""
+        """Whether the account is said to be in hedge mode, or was seen to be."""
         ...
 
     async def snapshot(self) -> VenueSnapshot:

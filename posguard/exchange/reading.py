@@ -16,6 +16,7 @@ from posguard.exchange.doubt import PositionsRead, agree, agree_orders, repeated
 from posguard.exchange.pages import Sheet, as_answer
 from posguard.exchange.rows import from_ms, to_ms
 from posguard.exchange.symbols import Listed, Markets, UnlistedError, read_markets
+from posguard.model.position import PositionSide
 from posguard.model.venue import FillHistory, VenueSnapshot
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ class ReadingGateway:
 
     @property
     def hedge(self) -> bool:
-        """Whether the account is said to be in hedge mode."""
-        return self._client.venue.hedge
+        """Whether the account is said to be in hedge mode, or was seen to be."""
+        return self._client.hedge
 
     async def __aenter__(self) -> Self:
         return self
@@ -178,6 +179,8 @@ class ReadingGateway:
         # In one order whatever the venue's: equal worlds give equal looks.
         look.positions = sorted(after.items, key=lambda one: (one.symbol, one.position_side))
         look.orders = sorted(orders, key=lambda one: (one.symbol, one.order_id))
+        legs = {one.position_side for one in look.positions} | {one.position_side for one in look.orders}
+        self._client.hedge = self._client.hedge or bool(legs - {PositionSide.BOTH})
         await self._read_doubtful_again(look)
         await self._doubt_empty(look)
         if look.unresolved and now_ms() - self._markets_at > _RELOAD_MARKETS_MS:

@@ -118,12 +118,17 @@ async def test_hundreds_of_symbols_at_once(sim, control, exchange):
 
 
 @pytest.mark.parametrize("exchange", VENUES)
-async def test_hedge_fills_name_their_leg(sim, control, exchange):
+@pytest.mark.parametrize("said", [True, False])
+async def test_hedge_fills_name_their_leg(sim, control, exchange, said):
+    """Where the settings say that the account is in hedge mode, and where a snapshot has shown it."""
     await control.load(accounts=[{"venue": exchange, "name": "main", "hedged": True}])
     for side, delta in (("long", "1"), ("short", "-2")):
         await control.act("trade", venue=exchange, symbol="BTCUSDT", side=side, delta=delta)
         await control.act("close", venue=exchange, symbol="BTCUSDT", side=side)
-    async with gateway(exchange, sim.base_url, hedge=True) as venue:
+    await control.act("trade", venue=exchange, symbol="ETHUSDT", side="long", delta="1")
+    async with gateway(exchange, sim.base_url, hedge=said) as venue:
+        await venue.snapshot()
+        assert venue.hedge
         history = await venue.fills(["BTCUSDT"], now() - DAY)
     assert history.complete, history.reasons
     assert sorted((f.position_side, f.buys, f.quantity) for f in history.fills) == [
