@@ -12,6 +12,7 @@ import structlog
 from pydantic import SecretStr
 
 from posguard.errors import CredentialsError, VenueUnavailableError
+from posguard.exchange.answers import AnswerError
 from posguard.simulator.defaults import TRADE_KEY, TRADE_SECRET
 from tests.fixtures.gateways import VENUES, gateway, settings
 
@@ -117,6 +118,28 @@ async def test_the_canary_never_sings(sim, control, exchange, fault, capsys):
     assert KEY not in everything
     assert SECRET not in everything
     assert "signature=" not in everything.replace("signature=***", "")
+
+
+@pytest.mark.parametrize("exchange", VENUES)
+@pytest.mark.parametrize("kind", ["reset", "status", "bad_key"])
+async def test_what_ccxt_raised_is_not_chained(sim, control, exchange, kind):
+    """Its text holds the signed address, and its frames hold the headers with the key."""
+    method, path = {
+        "binance": ("fapiPrivateV3GetPositionRisk", "/fapi/v3/positionRisk"),
+        "bybit": ("privateGetV5UserQueryApi", "/v5/user/query-api"),
+    }[exchange]
+    await control.load(
+        keys=[{"venue": exchange, "account": "main", "key": KEY, "secret": SECRET, "trade": False}]
+    )
+    async with gateway(exchange, sim.base_url, **CANARY) as venue:
+        await control.fault(kind, venue=exchange, path=path, count=2)
+        with pytest.raises(AnswerError) as caught:
+            await venue._client.get(method, {}, what="key")
+    assert caught.value.__cause__ is None
+    told = trace_of_everything(caught.value)
+    assert KEY not in told
+    assert SECRET not in told
+    assert "signature=" not in told
 
 
 def fail_with_the_key_in_a_local():

@@ -138,6 +138,12 @@ def test_retry_after_in_seconds_or_as_a_date(raw, seconds):
     assert told.retry_after(datetime(2026, 10, 21, 7, 28, 0, tzinfo=UTC)) == seconds
 
 
+def test_what_a_venue_wrote_is_not_in_the_repr_of_what_was_heard():
+    told = heard(401, {"code": -2014, "msg": KEY}, {"X-Echo": SECRET})
+    assert KEY not in repr(told)
+    assert SECRET not in repr(told)
+
+
 def test_a_bad_answer_is_not_hidden_by_a_good_one_after_it():
     told = heard(524, "<html>")
     told.hear(200, {}, "{}")
