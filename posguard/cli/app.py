@@ -86,7 +86,22 @@ def run(words: list[str]) -> int:
     return _said("Interrupted; nothing further was done.", code) if code == INTERRUPTED else code
 
 
+# Packages that only an extra brings, and its name.
+EXTRAS = {
+    "airflow": "airflow",
+    "altair": "report",
+    "great_expectations": "quality",
+    "pandas": "quality",
+    "psutil": "demo",
+    "trustme": "simulator",
+    "vl_convert": "report",
+}
+
+
 def _told(error: Exception) -> int:
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
+        said = f"This needs {error.name}, which is not installed here. Nothing was done. pip install 'posguard[{extra}]'."
+        return _said(said, ExitCode.INCONCLUSIVE)
     if isinstance(error, PosguardError) and not isinstance(error, PosguardBugError):
         return _said(str(error), error.exit_code)
     if isinstance(error, typer.TyperException):

@@ -160,11 +160,16 @@ def _statistics(statistics: Mapping[str, Any]) -> None:
         ),
     )
     _errors(statistics["errors_per_hour"])
+    baseline = statistics["baseline"]
     output.table(
-        ("measure", *statistics["windows"]),
+        ("measure", *statistics["windows"], str(baseline["name"])),
         [
-            (name, *(_measure(window, part, field) for window in statistics["windows"].values()))
-            for name, part, field in _MEASURES
+            (
+                name,
+                *(_measure(window, part, field) for window in statistics["windows"].values()),
+                str(baseline.get(known, "–")),
+            )
+            for name, part, field, known in _MEASURES
         ],
         title="Is it getting better",
     )
@@ -183,15 +188,16 @@ def _errors(measured: Mapping[str, Any]) -> None:
     )
 
 
+# Title, part and field of a window, and the baseline's name for it where it has one.
 _MEASURES = (
-    ("rows opened", "rolled_back", "rows"),
-    ("rolled back", "rolled_back", "rolled_back"),
-    ("rolled back, share (goal under 0.05)", "rolled_back", "share"),
-    ("rolled back for a duplicate", "rolled_back", "for_duplicates"),
-    ("duplicate-key errors", "duplicate_key_errors", "count"),
-    ("time to the stop, P50 s", "open_latency", "p50"),
-    ("time to the stop, P95 s", "open_latency", "p95"),
-    ("time to the stop, P99 s", "open_latency", "p99"),
+    ("rows opened", "rolled_back", "rows", "rows"),
+    ("rolled back", "rolled_back", "rolled_back", ""),
+    ("rolled back, share (goal under 0.05)", "rolled_back", "share", "rolled_back_share"),
+    ("rolled back for a duplicate", "rolled_back", "for_duplicates", ""),
+    ("duplicate-key errors", "duplicate_key_errors", "count", "duplicate_key_errors"),
+    ("time to the stop, P50 s", "open_latency", "p50", ""),
+    ("time to the stop, P95 s", "open_latency", "p95", ""),
+    ("time to the stop, P99 s", "open_latency", "p99", ""),
 )
 
 

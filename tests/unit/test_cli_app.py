@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -75,6 +76,28 @@ def test_a_bug_shows_a_traceback_without_secrets(raising, capsys, monkeypatch, e
     assert "bug of posguard" in said.splitlines()[-1]
     assert "canary-key" not in said
     assert "hunter2" not in said
+
+
+def test_a_missing_extra_is_one_line_and_another_missing_module_is_a_bug(raising, capsys):
+    raising(ModuleNotFoundError("no", name="psutil"))
+    assert door.run([]) == ExitCode.INCONCLUSIVE
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "posguard[demo]" in said
+    raising(ModuleNotFoundError("no", name="posguard.nowhere"))
+    assert door.run([]) == ExitCode.INCONCLUSIVE
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_every_extra_named_is_one_that_exists_and_brings_the_package():
+    import tomllib
+
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for package, extra in door.EXTRAS.items():
+        brought = " ".join(extras[extra])
+        assert {"airflow": "apache-airflow"}.get(package, package.replace("_", "-")) in brought
 
 
 def test_a_reader_that_went_away_is_no_error(raising):
