@@ -10,4 +10,4 @@ DROP FUNCTION IF EXISTS posguard.record_transition();
 -- squawk-ignore ban-drop-function
 DROP FUNCTION IF EXISTS posguard.guard_position();
 -- squawk-ignore ban-drop-function
-DROP FUNCTION IF EXISTS posguard.decision_columns(jsonb);
+DROP FUNCTION IF EXISTS posguard.decision_columns();

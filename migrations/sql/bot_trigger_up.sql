@@ -2,37 +2,23 @@
 -- stop least of all, not even where the record cannot be written; what goes wrong there goes to the server's log. A row that
 -- the core manages takes legal changes only, and its record is written or the change is not made.
 --
--- All functions read the row as jsonb: a column that a deployment lacks, or drops later, is null and no error.
+-- A column that a deployment lacks, or drops later, is null and no error.
 
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '60s';
 
 -- What makes a row another one for whoever decides by it. Prices, PnL and times of change never count.
-CREATE OR REPLACE FUNCTION posguard.decision_columns(j jsonb) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN jsonb_build_object(
-    'symbol', j -> 'symbol',
-    'exchange', j -> 'exchange',
-    'account', j -> 'account',
-    'position_side', j -> 'position_side',
-    'status', j -> 'status',
-    'side', j -> 'side',
-    'quantity', j -> 'quantity',
-    'entry_price', j -> 'entry_price',
-    'exchange_order_id', j -> 'exchange_order_id',
-    'stop_loss_order_id', j -> 'stop_loss_order_id',
-    'stop_loss_price', j -> 'stop_loss_price',
-    'stop_loss', j -> 'stop_loss',
-    'has_stop_loss', j -> 'has_stop_loss',
-    'core_managed', j -> 'core_managed',
-    'request_key', j -> 'request_key',
-    'entry_client_id', j -> 'entry_client_id',
-    'stop_client_id', j -> 'stop_client_id',
-    'attempt', j -> 'attempt'
-);
+CREATE OR REPLACE FUNCTION posguard.decision_columns() RETURNS text []
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY[
+    'symbol', 'exchange', 'account', 'position_side', 'status', 'side', 'quantity', 'entry_price', 'exchange_order_id',
+    'stop_loss_order_id', 'stop_loss_price', 'stop_loss', 'has_stop_loss', 'core_managed', 'request_key',
+    'entry_client_id', 'stop_client_id', 'attempt'
+];
 
 -- Before a row is written: legal changes only on rows the core manages; `version` counts the changes of decision columns and
--- takes no other value.
+-- takes no other value. The comparison names the columns, which is many times as fast as jsonb; a deployment that lacks one
+-- takes the slower way.
 CREATE OR REPLACE FUNCTION posguard.guard_position() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -40,6 +26,8 @@ AS $function$
 DECLARE
     managed boolean := false;
     legal boolean;
+    was jsonb;
+    becomes jsonb;
 BEGIN
     BEGIN
         IF TG_OP = 'INSERT' THEN
@@ -84,11 +72,6 @@ BEGIN
                 ('unresolved', 'failed'),
                 ('unresolved', 'rolled_back')
             );
-            NEW.version := OLD.version + CASE
-                WHEN posguard.decision_columns(to_jsonb(OLD)) IS DISTINCT FROM posguard.decision_columns(to_jsonb(NEW))
-                    THEN 1
-                ELSE 0
-            END;
         END IF;
         IF managed AND legal IS NOT TRUE THEN
             RAISE EXCEPTION USING
@@ -103,11 +86,50 @@ BEGIN
                     CASE WHEN TG_OP = 'UPDATE' THEN ' from ' || coalesce(OLD.status, 'NULL') ELSE ' at its birth' END
                 );
         END IF;
-    EXCEPTION WHEN OTHERS THEN
-        IF managed THEN
-            RAISE;
+        IF TG_OP = 'UPDATE' THEN
+            NEW.version := OLD.version + (
+                OLD.status IS DISTINCT FROM NEW.status
+                OR OLD.quantity IS DISTINCT FROM NEW.quantity
+                OR OLD.entry_price IS DISTINCT FROM NEW.entry_price
+                OR OLD.stop_loss_price IS DISTINCT FROM NEW.stop_loss_price
+                OR OLD.stop_loss IS DISTINCT FROM NEW.stop_loss
+                OR OLD.has_stop_loss IS DISTINCT FROM NEW.has_stop_loss
+                OR OLD.exchange_order_id IS DISTINCT FROM NEW.exchange_order_id
+                OR OLD.stop_loss_order_id IS DISTINCT FROM NEW.stop_loss_order_id
+                OR OLD.entry_client_id IS DISTINCT FROM NEW.entry_client_id
+                OR OLD.stop_client_id IS DISTINCT FROM NEW.stop_client_id
+                OR OLD.attempt IS DISTINCT FROM NEW.attempt
+                OR OLD.request_key IS DISTINCT FROM NEW.request_key
+                OR OLD.core_managed IS DISTINCT FROM NEW.core_managed
+                OR OLD.symbol IS DISTINCT FROM NEW.symbol
+                OR OLD.exchange IS DISTINCT FROM NEW.exchange
+                OR OLD.account IS DISTINCT FROM NEW.account
+                OR OLD.position_side IS DISTINCT FROM NEW.position_side
+                OR OLD.side IS DISTINCT FROM NEW.side
+            )::int;
         END IF;
-        RAISE LOG 'posguard: a row of monitoring.positions was let through unguarded: %', SQLERRM;
+    EXCEPTION
+        WHEN undefined_column THEN
+            BEGIN
+                IF TG_OP = 'UPDATE' THEN
+                    was := to_jsonb(OLD);
+                    becomes := to_jsonb(NEW);
+                    NEW.version := OLD.version + (
+                        SELECT bool_or(was -> k IS DISTINCT FROM becomes -> k)
+                        FROM unnest(posguard.decision_columns()) AS k
+                    )::int;
+                END IF;
+            EXCEPTION WHEN OTHERS THEN
+                IF managed THEN
+                    RAISE;
+                END IF;
+                RAISE LOG 'posguard: a change of monitoring.positions was not counted: %', SQLERRM;
+            END;
+        WHEN OTHERS THEN
+            IF managed THEN
+                RAISE;
+            END IF;
+            RAISE LOG 'posguard: a row of monitoring.positions was let through unguarded: %', SQLERRM;
     END;
     RETURN NEW;
 END
@@ -165,9 +187,9 @@ BEGIN
             coalesce(managed, false),
             coalesce(
                 (
-                    SELECT jsonb_object_agg(c.key, jsonb_build_array(posguard.decision_columns(was) -> c.key, c.value))
-                    FROM jsonb_each(posguard.decision_columns(becomes)) AS c
-                    WHERE coalesce(posguard.decision_columns(was) -> c.key, 'null') IS DISTINCT FROM c.value
+                    SELECT jsonb_object_agg(k, jsonb_build_array(was -> k, becomes -> k))
+                    FROM unnest(posguard.decision_columns()) AS k
+                    WHERE coalesce(was -> k, 'null') <> coalesce(becomes -> k, 'null')
                 ),
                 '{}'
             )
@@ -194,7 +216,7 @@ BEGIN
     IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AND tables_owner <> current_user THEN
         EXECUTE format('ALTER FUNCTION posguard.guard_position() OWNER TO %I', tables_owner);
         EXECUTE format('ALTER FUNCTION posguard.record_transition() OWNER TO %I', tables_owner);
-        EXECUTE format('ALTER FUNCTION posguard.decision_columns(jsonb) OWNER TO %I', tables_owner);
+        EXECUTE format('ALTER FUNCTION posguard.decision_columns() OWNER TO %I', tables_owner);
     END IF;
 END
 $$;

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posguard.cli.options import AsJson, OfTarget, OnDemo, Target
-from posguard.errors import NotBuiltError, RefusedError, SchemaError
+from posguard.errors import RefusedError, SchemaError, UsageError
 
 if TYPE_CHECKING:
+    from posguard.cli.db_bot import Asked
     from posguard.cli.shapes import SchemaChange
 
-app = typer.Typer(help="Posguard's schema in the bot's database, and its roles.", no_args_is_help=True)
+app = typer.Typer(
+    help="Posguard's schema in the bot's database, the bot's own tables, and the roles.", no_args_is_help=True
+)
+Confirm = Annotated[str, typer.Option("--confirm", metavar="DATABASE", help="The database's name: do it.")]
+Wait = Annotated[
+    str, typer.Option("--wait", metavar="DURATION", help="With bot: how long one step waits for others.")
+]
+PATIENCE = "60s"
 
 
 class RoleName(StrEnum):
@@ -25,20 +33,47 @@ class RoleName(StrEnum):
 
 
 @app.command()
-def upgrade(target: OfTarget = Target.POSGUARD, demo: OnDemo = False, as_json: AsJson = False) -> None:
+def upgrade(
+    *,
+    target: OfTarget = Target.POSGUARD,
+    account: Annotated[
+        str,
+        typer.Option("--account", metavar="NAME", help="With bot: whose rows these are; main by default."),
+    ] = "",
+    drop_old_index: Annotated[
+        bool,
+        typer.Option(
+            "--drop-old-index", help="With bot: for hedge mode or several accounts on one exchange."
+        ),
+    ] = False,
+    confirm: Confirm = "",
+    wait: Wait = PATIENCE,
+    demo: OnDemo = False,
+    as_json: AsJson = False,
+) -> None:
     """Bring posguard's schema in the bot's database to the newest version; nothing of the bot's is touched.
 
     One transaction: interrupted, it leaves what was there. Running it again changes nothing.
+
+    With --target bot: add to the bot's own tables what the trading core needs, while the bot goes on writing to them.
+    Without --confirm it says what it would do and what stands in its way. docs/upgrade.md has the order of things.
 
     \b
     Examples:
       posguard db upgrade
       POSGUARD_DSN=postgresql://posguard_migration:…@host:5432/bot posguard db upgrade
+      posguard db upgrade --target bot                       says what it would do
+      posguard db upgrade --target bot --confirm tradingbot  does it
     """
+    if target is Target.BOT:
+        from posguard.cli import db_bot
+
+        db_bot.upgrade(_asked(confirm, wait, demo, as_json, account=account, drop_old_index=drop_old_index))
+        return
+    _only_of_bot(account=account, drop_old_index=drop_old_index, confirm=confirm, wait=wait != PATIENCE)
     from posguard.cli.connect import database
     from posguard.cli.shapes import SchemaChange
 
-    _only_posguard(target)
     dsn = database(demo=demo)
     from posguard.postgres import migrate
 
@@ -49,10 +84,10 @@ def upgrade(target: OfTarget = Target.POSGUARD, demo: OnDemo = False, as_json: A
 
 @app.command()
 def downgrade(
+    *,
     target: OfTarget = Target.POSGUARD,
-    confirm: Annotated[
-        str, typer.Option("--confirm", metavar="DATABASE", help="The database's name: do it.")
-    ] = "",
+    confirm: Confirm = "",
+    wait: Wait = PATIENCE,
     demo: OnDemo = False,
     as_json: AsJson = False,
 ) -> None:
@@ -60,15 +95,23 @@ def downgrade(
 
     Refused while the bot's tables carry posguard's upgrade. The bot's tables stay as they are.
 
+    With --target bot: take back what the upgrade added to the bot's tables. Refused while the core manages an open row.
+
     \b
     Examples:
-      posguard db downgrade                      says what would be lost
-      posguard db downgrade --confirm tradingbot does it
+      posguard db downgrade                                    says what would be lost
+      posguard db downgrade --confirm tradingbot               does it
+      posguard db downgrade --target bot --confirm tradingbot  takes the bot's tables back first
     """
+    if target is Target.BOT:
+        from posguard.cli import db_bot
+
+        db_bot.downgrade(_asked(confirm, wait, demo, as_json))
+        return
+    _only_of_bot(wait=wait != PATIENCE)
     from posguard.cli.connect import database
     from posguard.cli.shapes import SchemaChange
 
-    _only_posguard(target)
     dsn = database(demo=demo)
     from posguard.postgres import migrate
 
@@ -96,6 +139,8 @@ def downgrade(
 def check_schema(target: OfTarget = Target.POSGUARD, demo: OnDemo = False, as_json: AsJson = False) -> None:
     """Say which version of posguard's schema the database holds; reads only. Exit code 3 where it is not the newest.
 
+    With --target bot: whether the bot's tables carry the whole upgrade.
+
     \b
     Examples:
       posguard db check
@@ -105,8 +150,12 @@ def check_schema(target: OfTarget = Target.POSGUARD, demo: OnDemo = False, as_js
     from posguard.cli.connect import database
     from posguard.cli.shapes import SchemaStanding
 
-    _only_posguard(target)
     dsn = database(demo=demo)
+    if target is Target.BOT:
+        from posguard.cli import db_bot
+
+        db_bot.check(dsn, as_json=as_json)
+        return
     from posguard.postgres import migrate
 
     state = migrate.schema_state(dsn)
@@ -149,12 +198,28 @@ def roles(
     print(roles_sql(*(name.value for name in role or ()), prefix=prefix))
 
 
-def _only_posguard(target: Target) -> None:
-    if target is Target.BOT:
-        raise NotBuiltError(
-            "The correction of the bot's own tables is not built yet. Nothing was done.",
-            hint="`--target posguard` is all there is so far; diagnosis and the page work with that alone.",
-        )
+def _asked(
+    confirm: str, wait: str, demo: bool, as_json: bool, *, account: str = "", drop_old_index: bool = False
+) -> Asked:
+    from posguard.cli.connect import database
+    from posguard.cli.db_bot import Asked, venues
+
+    return Asked(
+        dsn=database(demo=demo),
+        confirm=confirm,
+        wait=wait,
+        as_json=as_json,
+        account=account or None,
+        drop_old_index=drop_old_index,
+        venues=venues(demo=demo),
+    )
+
+
+def _only_of_bot(**given: object) -> None:
+    """Raises UsageError where an option was given that target posguard does not have."""
+    wrong = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if wrong:
+        raise UsageError(f"{' and '.join(wrong)}: only with --target bot. Nothing was done.")
 
 
 def _tell(change: SchemaChange, *, as_json: bool) -> None:

@@ -32,7 +32,7 @@ OneSymbol = Annotated[
     typer.Option("--symbol", help="Look at one symbol only: BTCUSDT or BTC/USDT:USDT.", metavar="SYMBOL"),
 ]
 OfTarget = Annotated[
-    Target, typer.Option("--target", help="posguard: its own schema; bot: the bot's tables (not built yet).")
+    Target, typer.Option("--target", help="posguard: its own schema; bot: the bot's own tables.")
 ]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides; your login name by default.")]
 Until = Annotated[

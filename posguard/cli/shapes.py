@@ -43,6 +43,37 @@ class SchemaChange(Shape):
     )
 
 
+class BotStep(Shape):
+    """One step of target `bot`."""
+
+    name: str = Field(description="its name in posguard.bot_upgrade_steps")
+    says: str = Field(description="what it does")
+    state: str = Field(description="to do, done, done before, or not needed")
+
+
+class BotBlocker(Shape):
+    """One thing that stands in the way of target `bot`."""
+
+    kind: str = Field(description="duplicate, unknown_status, unfinished, column, role, server, managed …")
+    rows: tuple[int, ...] = Field(description="rows of monitoring.positions")
+    says: str = Field(description="what is in the way")
+    clears: str = Field(description="the command or statement that clears it")
+
+
+class BotTables(Shape):
+    """`posguard db upgrade --target bot --json` and `posguard db downgrade --target bot --json`."""
+
+    target: Target = Field(default=Target.BOT, description="whose tables")
+    database: str = Field(description="the database's name")
+    account: str | None = Field(description="the account of the present rows; null on the way back")
+    done: bool = Field(description="whether this run changed anything")
+    steps: tuple[BotStep, ...] = Field(description="in the order in which they run")
+    blockers: tuple[BotBlocker, ...] = Field(description="what stands in the way; nothing is changed then")
+    notes: tuple[str, ...] = Field(description="open transactions that a build would wait for")
+    losses: dict[str, int] = Field(description="way back: rows by column whose data go")
+    confirm: str | None = Field(description="what --confirm has to say; null where nothing waits for it")
+
+
 class FindingShape(Shape):
     """One problem: what is wrong, both sides of it, how sure that is, and what mends it."""
 

@@ -170,6 +170,15 @@ def test_version_counts_changes_and_cannot_be_written(bot):
         assert one(bot, f"UPDATE monitoring.positions SET {change} RETURNING version") == (wanted,), change
 
 
+def test_version_counts_on_a_deployment_that_lacks_columns(bot):
+    bot.execute("ALTER TABLE monitoring.positions DROP has_stop_loss, DROP stop_loss")
+    bot.execute(position())
+    for change, wanted in (("current_price = 3", 0), ("quantity = 2", 1), ("core_managed = true", 2)):
+        assert one(bot, f"UPDATE monitoring.positions SET {change} RETURNING version") == (wanted,), change
+    with pytest.raises(psycopg.errors.CheckViolation, match="posguard_legal_transition|may not become"):
+        bot.execute("UPDATE monitoring.positions SET status = 'failed'")
+
+
 def test_a_flag_for_a_person_is_recorded_with_its_reason(bot):
     bot.execute(position())
     bot.execute(
@@ -253,11 +262,14 @@ def test_enum_check_edges_and_index_predicate_say_the_same(upgraded):
 def test_what_a_digest_covers_is_what_the_version_counts(upgraded):
     digest = script("positions").split("jsonb_build_array(")[1].split(")::text")[0]
     read = set(re.findall(r"j -> '(\w+)'", digest))
-    ((source,),) = rows(
-        upgraded, "SELECT pg_get_functiondef('posguard.decision_columns(jsonb)'::regprocedure)"
-    )
+    ((names,),) = rows(upgraded, "SELECT posguard.decision_columns()")
     assert read
-    assert read <= set(re.findall(r"'(\w+)'", source))
+    counted = set(names)
+    assert read <= counted
+    ((source,),) = rows(upgraded, "SELECT prosrc FROM pg_proc WHERE proname = 'guard_position'")
+    pairs = re.findall(r"OLD\.(\w+) IS DISTINCT FROM NEW\.(\w+)", source.split("NEW.version :=")[1])
+    assert {before for before, after in pairs if before == after} == counted
+    assert len(pairs) == len(counted)
 
 
 def test_the_functions_run_as_the_tables_owner_and_see_no_other_schema(upgraded):

@@ -79,13 +79,6 @@ def test_downgrade_is_refused_while_the_bots_tables_carry_the_upgrade(bot_dsn, t
         ended.fails_with(ExitCode.REFUSED, "core_managed", "Nothing was changed")
 
 
-def test_the_bots_own_tables_are_not_built_yet(bot_dsn, tmp_path):
-    ended = posguard(
-        "db", "upgrade", "--target", "bot", folder=tmp_path, POSGUARD_DSN=bot_dsn.get_secret_value()
-    )
-    ended.fails_with(ExitCode.INCONCLUSIVE, "not built yet", "Nothing was done")
-
-
 @pytest.mark.parametrize(
     ("dsn", "says"),
     [
