@@ -36,6 +36,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+STATIC = {"report.css": "text/css", "icon.svg": "image/svg+xml", "icon-dark.svg": "image/svg+xml"}
 LIST_LIMIT = 500
 RUNS_A_PAGE = 100
 # Each reader takes one connection for some milliseconds; more at once wait here, not in the bot's database.
@@ -65,7 +66,7 @@ def build() -> FastAPI:
         ("/dags/{dag_id}/runs/{dag_run_id:path}", dag_run),
     ):
         app.get(path, response_class=HTMLResponse)(route)
-    app.get("/static/report.css")(sheet)
+    app.get("/static/{name}")(static)
     return app
 
 
@@ -140,9 +141,11 @@ async def dag_run(request: Request, dag_id: str, dag_run_id: str) -> HTMLRespons
     return HTMLResponse(render.one_run(known, shown, _page(request, known, "Runs")))
 
 
-async def sheet() -> Response:
-    """The sheet of every page."""
-    return Response(render.style(), media_type="text/css")
+async def static(request: Request, name: str) -> Response:
+    """The sheet of every page and the icons of the navigation; no other file."""
+    if name not in STATIC:
+        return _absent(request, "There is no such file.", "")
+    return Response(render.static(name), media_type=STATIC[name])
 
 
 @asynccontextmanager

@@ -40,6 +40,9 @@ def _address(path: str) -> str:
     return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + PREFIX + path
 
 
+ICONS = {"icon": _address("/static/icon.svg"), "icon_dark_mode": _address("/static/icon-dark.svg")}
+
+
 class PosguardReport(AirflowPlugin):
     """The page `Data quality`."""
 
@@ -52,20 +55,22 @@ class PosguardReport(AirflowPlugin):
             "name": "Data quality",
             "href": _address("/"),
             "destination": "nav",
-            "category": "browse",
             "nav_top_level": True,
+            **ICONS,
             "url_route": "posguard",
         },
         {
             "name": "Data quality",
             "href": _address("/dags/{DAG_ID}"),
             "destination": "dag",
+            **ICONS,
             "url_route": "posguard-dag",
         },
         {
             "name": "Data quality",
             "href": _address("/dags/{DAG_ID}/runs/{RUN_ID}"),
             "destination": "dag_run",
+            **ICONS,
             "url_route": "posguard-run",
         },
     ]

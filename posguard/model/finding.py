@@ -246,7 +246,8 @@ class Pass:
 
     inconclusive_keys are the keys that could not be judged although their venue could: rows that moved, rows within
     grace, symbols the venue does not list. statistics is what posguard.reconcile.statistics read, as plain JSON.
-    resolve_after is how many passes that no longer see a finding resolve it.
+    resolve_after is how many passes that no longer see a finding resolve it. positions counts the venue positions whose
+    protection was judged, protected those whose live stops cover all of them.
     """
 
     started_at: datetime
@@ -261,6 +262,8 @@ class Pass:
     scope: Scope = field(default_factory=Scope)
     statistics: Mapping[str, object] = field(default_factory=dict)
     resolve_after: int = 2
+    positions: int = 0
+    protected: int = 0
 
     @property
     def conclusive(self) -> bool:

@@ -31,8 +31,8 @@ class StoredRun:
     """One run.
 
     counts holds, over the findings it saw that are not dismissed, `critical`, `warning`, `info`, `proven`, `suspected`
-    and one `kind.<kind>` each; and `dismissed`, `found`, `changed`, `reopened`, `resolved`. A run with a filter (scope)
-    says nothing of what it did not look at.
+    and one `kind.<kind>` each; and `dismissed`, `found`, `changed`, `reopened`, `resolved`; and `positions` and
+    `protected` as Pass has them. A run with a filter (scope) says nothing of what it did not look at.
     """
 
     id: int

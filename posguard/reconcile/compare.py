@@ -52,6 +52,8 @@ class Comparison:
     notes: tuple[str, ...]
     inconclusive_keys: frozenset[PositionKey]
     wanted_fills: Mapping[VenueId, Mapping[str, datetime]]
+    positions: int
+    protected: int
 
 
 def compare(situation: Situation) -> Comparison:
@@ -82,6 +84,8 @@ def compare(situation: Situation) -> Comparison:
         notes=(*judgement.notes, *notes),
         inconclusive_keys=frozenset({*judgement.blind, *judgement.waits, *unpriced}),
         wanted_fills=_wanted_fills(situation, judgement, cases),
+        positions=sum(case.position is not None for case in cases),
+        protected=sum(case.covered for case in cases),
     )
 
 

@@ -110,6 +110,8 @@ async def take_pass(
         scope=scope,
         statistics=statistics,
         resolve_after=settings.resolve_after,
+        positions=comparison.positions,
+        protected=comparison.protected,
     )
 
 
@@ -142,6 +144,7 @@ async def record_pass(
             scope=result.scope,
         )
         counts = await desk.record(connection, run_id, result)
+        counts |= {"positions": result.positions, "protected": result.protected}
         await runs.finish_run(connection, run_id, result, outcome=outcome_of(result, counts), counts=counts)
         run = await runs.run_by_id(connection, run_id)
     assert run is not None

@@ -97,8 +97,9 @@ def _total(run: StoredRun) -> int:
 
 
 def _round_up(number: int) -> int:
-    """The next friendly number for an axis: 5, 10, 20, 50, 100 …."""
-    step = 5
-    while step < number:
-        step = step * 5 // 2 if str(step)[0] == "2" else step * 2
-    return step
+    """The next number that halves well, for an axis: 4, 6, 8, 10, 20, 40, 60, 80, 100, 200 …"""
+    unit = 1
+    while number > 10 * unit:
+        unit *= 10
+    steps = (4, 6, 8, 10) if unit == 1 else (2, 4, 6, 8, 10)
+    return next(step * unit for step in steps if step * unit >= number)

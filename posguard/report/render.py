@@ -70,7 +70,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The filters of the list of findings, as typed; `state` empty means everything that is not resolved."""
+    """The filters of the list of findings, as typed; `state` empty means what counts: open and acknowledged."""
 
     state: str = ""
     severity: str = ""
@@ -85,7 +85,7 @@ class Asked:
             return ()
         if self.state in set(FindingState):
             return (FindingState(self.state),)
-        return (FindingState.OPEN, FindingState.ACKNOWLEDGED, FindingState.DISMISSED)
+        return (FindingState.OPEN, FindingState.ACKNOWLEDGED)
 
     @property
     def severities(self) -> tuple[Severity, ...]:
@@ -174,14 +174,15 @@ def problem(error: PosguardError, page: Page, *, what: str = "cannot be read") -
     return _html("problem.html", page=page, screen=None, what=what, message=error.message, hint=error.hint)
 
 
-def style() -> str:
-    """The sheet that every page uses."""
-    return files("posguard.report").joinpath("static/report.css").read_text(encoding="utf-8")
+@cache
+def static(name: str) -> str:
+    """The text of a file that the pages use: report.css, icon.svg, icon-dark.svg."""
+    return files("posguard.report").joinpath("static", name).read_text(encoding="utf-8")
 
 
 def file_page(at: datetime) -> Page:
     """The page of a saved file: its sheet inside, allowed by its hash and nothing else."""
-    sheet = style()
+    sheet = static("report.css")
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return Page(at=at, inline_style=Markup(sheet), policy=policy, limit=10_000)  # noqa: S704 - our own file

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from posguard.model.finding import Finding
 
 EMPTY = "–"
-_FIRST = ("id", "symbol", "side", "position_side", "quantity", "status", "order_id", "kind")
-_NAMES = {"id": "row", "order_id": "order", "venue_symbol": "symbol"}
+_FIRST = ("symbol", "leg", "side", "quantity", "status", "entry_price", "stop_loss_price", "trigger_price")
+_IN_TITLES = {"id", "what", "kind", "exchange"}  # what a column's title or the page around it says already
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,14 @@ def both_sides(finding: Finding) -> Sides:
     lines = tuple(
         Line(
             field=name,
-            name=_NAMES.get(name, name).replace("_", " "),
+            name=name.replace("_", " "),
             cells=tuple(item.get(name, "") or EMPTY for item in items),
             differs=name in differing,
         )
         for name in _fields(items)
     )
-    return Sides(columns, lines, len(finding.database), len(finding.venue))
+    told = tuple(line for line in lines if line.differs or set(line.cells) != {EMPTY})
+    return Sides(columns, told, len(finding.database), len(finding.venue))
 
 
 def _columns(side: str, items: Sequence[Mapping[str, str]]) -> tuple[Column, ...]:
@@ -68,11 +69,11 @@ def _title(side: str, item: Mapping[str, str], number: int) -> str:
     if side == "database" and item.get("id"):
         return f"row #{item['id']}"
     if item.get("order_id"):
-        return f"order {item['order_id']}"
+        return f"{item.get('kind', '')} order".strip()
     return "position" if side == "venue" else f"row {number}"
 
 
 def _fields(items: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """Every field that any item has, the telling ones first, then as they came."""
-    seen = dict.fromkeys(name for item in items for name in item)
+    seen = dict.fromkeys(name for item in items for name in item if name not in _IN_TITLES)
     return (*(n for n in _FIRST if n in seen), *(n for n in seen if n not in _FIRST))

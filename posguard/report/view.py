@@ -130,6 +130,21 @@ class Suite:
     results: tuple[ExpectationResult, ...]
     strips: Mapping[str, tuple[Outcome, ...]]
 
+    @property
+    def loud(self) -> tuple[ExpectationResult, ...]:
+        """Violations and errors."""
+        return tuple(r for r in self.results if r.result in {Outcome.VIOLATION, Outcome.ERROR})
+
+    @property
+    def quiet(self) -> tuple[ExpectationResult, ...]:
+        """What passed or does not apply."""
+        return tuple(r for r in self.results if r.result not in {Outcome.VIOLATION, Outcome.ERROR})
+
+    @property
+    def quiet_summary(self) -> str:
+        """What the quiet ones amount to: `5 passed, 1 not applicable`."""
+        return outcomes_text(self.quiet)
+
 
 @dataclass(frozen=True, slots=True)
 class FirstScreen:
@@ -198,14 +213,41 @@ def venue_line(verdict: VenueVerdict) -> VenueLine:
     )
 
 
-def worst_first(findings: Iterable[StoredFinding]) -> tuple[StoredFinding, ...]:
-    """By severity, proven before suspected, the oldest first."""
-    return tuple(
-        sorted(
-            findings,
-            key=lambda f: (f.finding.severity.rank, f.finding.proof is not Proof.PROVEN, f.first_seen, f.id),
+# What can lose money this minute, before what misleads the bot, before what waits for somebody to tidy up.
+_DANGER = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            Kind.UNPROTECTED_POSITION,
+            Kind.STOP_WRONG_SIDE,
+            Kind.STOP_UNDERSIZED,
+            Kind.SIDE_MISMATCH,
+            Kind.EXTERNAL_POSITION,
+            Kind.DUPLICATE_POSITION,
+            Kind.INCOMPLETE_POSITION,
+            Kind.STOP_NOT_RECORDED,
+            Kind.QUANTITY_MISMATCH,
+            Kind.ORPHANED_DB,
         )
     )
+}
+
+
+def worst_first(findings: Iterable[StoredFinding]) -> tuple[StoredFinding, ...]:
+    """By severity, then what puts most money at risk, proven before suspected, the oldest first."""
+
+    def order(stored: StoredFinding) -> tuple[object, ...]:
+        finding = stored.finding
+        danger = _DANGER.get(finding.kind, len(_DANGER))
+        return (
+            finding.severity.rank,
+            danger,
+            finding.proof is not Proof.PROVEN,
+            stored.first_seen,
+            stored.id,
+        )
+
+    return tuple(sorted(findings, key=order))
 
 
 def by_severity(findings: Iterable[StoredFinding]) -> dict[Severity, tuple[StoredFinding, ...]]:

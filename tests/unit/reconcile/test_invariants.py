@@ -395,6 +395,16 @@ def test_a_position_without_a_stop_is_never_called_protected(seed):
         if verdict.verdict is VerdictKind.CONCLUSIVE:
             held = set(bare.looks[verdict.venue].holdings[-1])
             assert held - naked <= found.inconclusive_keys
+    assert found.protected == 0
+
+
+@given(seeds)
+@often
+def test_every_judged_position_is_counted_as_protected_or_found_naked(seed):
+    found = compare(made(seed))
+    naked = {f.key for f in found.findings if f.kind in NAKED}
+    unpriced = sum("its stops were not judged" in note for note in found.notes)
+    assert found.positions == found.protected + len(naked) + unpriced
 
 
 @given(seeds)

@@ -118,6 +118,8 @@ def test_the_worst_stands_first_and_the_proven_before_the_suspected():
     groups = by_severity(findings)
     assert list(groups) == [Severity.CRITICAL, Severity.WARNING]
     assert [f.id for f in groups[Severity.CRITICAL]] == [3, 2]
+    naked = stored_finding(4, Kind.UNPROTECTED_POSITION, proof=Proof.SUSPECTED)
+    assert by_severity([*findings, naked])[Severity.CRITICAL][0].id == 4
 
 
 def test_a_finding_that_the_last_run_did_not_report_says_so():
@@ -138,16 +140,23 @@ def test_suites_put_first_what_needs_eyes_and_keep_error_apart_from_violation():
 
 def test_both_sides_stand_in_one_table_with_the_difference_marked():
     finding = stored_finding(
-        database=({"id": "7", "quantity": "100"}, {"id": "8", "quantity": "90", "status": "active"}),
-        venue=({"side": "long", "quantity": "90"},),
+        database=(
+            {"id": "7", "quantity": "100", "opened": "–"},
+            {"id": "8", "quantity": "90", "status": "active"},
+        ),
+        venue=(
+            {"what": "position", "side": "long", "quantity": "90"},
+            {"what": "order", "order_id": "55", "kind": "stop", "quantity": "90"},
+        ),
         differing=("quantity",),
     ).finding
     table = both_sides(finding)
-    assert [c.title for c in table.columns] == ["row #7", "row #8", "position"]
+    assert [c.title for c in table.columns] == ["row #7", "row #8", "position", "stop order"]
     lines = {line.field: line for line in table.lines}
-    assert lines["quantity"].cells == ("100", "90", "90")
+    assert lines["quantity"].cells == ("100", "90", "90", "90")
+    assert list(lines) == ["side", "quantity", "status", "order_id"]
     assert [name for name, line in lines.items() if line.differs] == ["quantity"]
-    assert lines["status"].cells == ("–", "active", "–")
+    assert lines["status"].cells == ("–", "active", "–", "–")
 
 
 def test_the_trend_stands_oldest_first_at_the_right_edge_and_never_taller_than_its_canvas():
