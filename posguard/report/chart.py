@@ -97,7 +97,7 @@ def _total(run: StoredRun) -> int:
 
 
 def _round_up(number: int) -> int:
-    """The next number that halves well, for an axis: 4, 6, 8, 10, 20, 40, 60, 80, 100, 200 …"""
+    """The next number that halves well, for an axis: 4, 6, 8, 10, 20, 40, 60, 80, 100, 200 and so on."""
     unit = 1
     while number > 10 * unit:
         unit *= 10

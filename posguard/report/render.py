@@ -22,6 +22,7 @@ from posguard.report.chart import tone, trend
 from posguard.report.runbook import section
 from posguard.report.sides import both_sides
 from posguard.report.view import (
+    Light,
     by_severity,
     compared,
     first_screen,
@@ -100,10 +101,13 @@ class Asked:
 
 def overview(known: Known, page: Page) -> str:
     """The first page."""
+    screen = first_screen(known)
+    lost = screen.light is Light.INCONCLUSIVE
     return _html(
         "overview.html",
         page=page,
-        screen=first_screen(known),
+        screen=screen,
+        runbook=_runbook("inconclusive-venue") if lost else "",
         run=known.run,
         groups=by_severity(known.findings),
         dismissed=known.dismissed,
@@ -135,7 +139,7 @@ def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
         run=known.run,
         stored=found.stored,
         events=found.events,
-        runbook=Markup(section(found.stored.finding.runbook)),  # noqa: S704 - our own file, through a renderer without raw HTML
+        runbook=_runbook(found.stored.finding.runbook),
     )
 
 
@@ -200,6 +204,10 @@ _WORDS = {
     "clear": "Clear",
     "absent": "No data",
 }
+
+
+def _runbook(anchor: str) -> Markup:
+    return Markup(section(anchor))  # noqa: S704 - our own file, through a renderer that takes no raw HTML
 
 
 def _moment(at: datetime) -> Markup:

@@ -45,6 +45,8 @@ async def record(db, *seen, at=AT, scope=None, venues=None, external_id="", skip
         rows_read=40,
         rows_compared=40 - skipped,
         scope=scope or Scope(),
+        positions=40,
+        protected=39,
     )
     run = await record_pass(db, done, source="airflow", external_id=external_id)
     return run.id
@@ -79,7 +81,10 @@ async def test_what_a_pass_stored_is_what_the_page_knows(db):
     known = await read_known(db, at=AT + timedelta(minutes=5))
     screen = first_screen(known)
     assert (screen.light, screen.age) == (Light.CRITICAL, "5 min 5 s old")
-    assert screen.line == "– protected · 0 duplicates · 1 orphan · 0 mismatches · 0 incomplete · 2 unknown"
+    assert (
+        screen.line
+        == "39 of 40 protected · 0 duplicates · 1 orphan · 0 mismatches · 0 incomplete · 2 unknown"
+    )
     assert known.complete == known.run
     assert known.results_of == run_id
     assert known.strips == {("positions", "positions.no_duplicates"): (Outcome.VIOLATION,)}

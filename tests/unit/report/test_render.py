@@ -122,6 +122,7 @@ def test_inconclusive_is_grey_and_named_and_never_clear():
     assert "INCONCLUSIVE" in html
     assert 'class="hero clear"' not in html
     assert "binance: HTTP 524" in html
+    assert "What to do" in html
 
 
 def test_world_and_age_stand_on_every_page_and_demo_data_says_so():
