@@ -40,8 +40,8 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-Commands that the design names and this version lacks (`cleanup`, `restore`, `logs`, `reproduce`, `explore`, `monitor`, `audit`, `alerts`,
-`metrics`, and `--target bot`) are marked "not built yet" wherever a finding names them.
+Commands that the design names and this version lacks (`cleanup`, `restore`, `logs`, `reproduce`, `explore`, `monitor`, `audit`, `alerts` and
+`metrics`) are marked "not built yet" wherever a finding names them.
 """
 
 JSON_HEAD = """# The JSON of every command
@@ -60,6 +60,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard findings show", shapes.FindingDetail),
     ("posguard findings ignore add, list, end", shapes.RuleList),
     ("posguard db upgrade, posguard db downgrade", shapes.SchemaChange),
+    ("posguard db upgrade --target bot, posguard db downgrade --target bot", shapes.BotTables),
     ("posguard db check", shapes.SchemaStanding),
 )
 
