@@ -236,15 +236,17 @@ def histories(cell, symbols):
     told = [part for part in parts(cell) if part != "1 snapshot"]
     if not told:
         return {}
-    fills, complete = [], "history cut" not in told
+    fills, complete, since = [], "history cut" not in told, NOW - LONG_AGO
     for number, part in enumerate(told, 1):
-        if part not in ("history cut", "no fills"):
+        if begins := re.fullmatch(r"history (\d+m)", part):
+            since = NOW - parse_duration(begins[1])
+        elif part not in ("history cut", "no fills"):
             fills.append(fill(part, number, symbols[0]))
     known = symbols if not fills else symbols[:1]
     return {
         symbol: FillHistory(
             BINANCE,
-            NOW - LONG_AGO,
+            since,
             frozenset({symbol}),
             tuple(f for f in fills if f.symbol == symbol),
             complete=complete,
@@ -259,7 +261,8 @@ def fill(text, number, symbol):
     verb, quantity, age = rest[:3]
     kind = FillKind(rest[4]) if len(rest) > 4 else FillKind.TRADE
     return Fill(
-        f"t{number}", named.get("order", f"x{number}"), None, symbol, PositionSide.BOTH, verb == "bought",
+        f"t{number}", named.get("order", f"x{number}"), None, symbol,
+        PositionSide(named.get("leg", "both")), verb == "bought",
         Decimal(quantity), Decimal(100), kind, NOW - parse_duration(age),
     )  # fmt: skip
 
