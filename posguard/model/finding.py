@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from posguard.model.position import PositionKey, PositionSide
@@ -240,7 +241,7 @@ class Skipped:
     row_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pass:
     """The whole result of one reconciliation pass, before it is stored.
 
@@ -274,14 +275,17 @@ class Pass:
         """Whether this pass could have seen a finding: its venue conclusive, its key judged, its filter covering it."""
         if not self.scope.covers(finding.exchange, finding.symbol):
             return False
-        symbol = (finding.exchange, finding.account, finding.symbol)
-        if any((k.exchange, k.account, k.symbol) == symbol for k in self.inconclusive_keys):
+        if finding.key.market in self._inconclusive_markets:
             return False
         return any(
             v.verdict is VerdictKind.CONCLUSIVE
             and (v.venue.exchange, v.venue.account) == (finding.exchange, finding.account)
             for v in self.venues
         )
+
+    @cached_property
+    def _inconclusive_markets(self) -> frozenset[tuple[str, str, str]]:
+        return frozenset(key.market for key in self.inconclusive_keys)
 
     def count(self, severity: Severity) -> int:
         """How many findings of one severity."""

@@ -86,6 +86,11 @@ class PositionKey:
     symbol: str
     position_side: PositionSide = PositionSide.BOTH
 
+    @property
+    def market(self) -> tuple[str, str, str]:
+        """Exchange, account and symbol, whatever the leg."""
+        return self.exchange, self.account, self.symbol
+
     def __str__(self) -> str:
         leg = "" if self.position_side is PositionSide.BOTH else f" ({self.position_side} leg)"
         account = "" if self.account == "main" else f"/{self.account}"

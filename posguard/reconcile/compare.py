@@ -59,12 +59,12 @@ class Comparison:
 def compare(situation: Situation) -> Comparison:
     """What is wrong in a situation, what could not be judged and why."""
     judgement = judge(situation)
-    cases = [_case(situation, judgement, key) for key in _keys(situation, judgement)]
+    cases = _cases(situation, judgement)
     closing = {case.key for case in cases if _closed_a_moment_ago(case)}
     if closing:
         why = f"closed on the venue {grace_reason(situation.limits)}"
         judgement = replace(judgement, waits={**judgement.waits, **dict.fromkeys(closing, why)})
-        cases = [_case(situation, judgement, key) for key in _keys(situation, judgement)]
+        cases = _cases(situation, judgement)
     found = [one for case in cases for one in _of_case(case, judgement)]
     found += [one for case in cases for one in _zombies(situation, judgement, case)]
     left_out = skipped(judgement, situation)
@@ -98,8 +98,15 @@ def _keys(situation: Situation, judgement: Judgement) -> list[PositionKey]:
     return sorted(key for key in keys if situation.scope.covers(key.exchange, key.symbol))
 
 
-def _case(situation: Situation, judgement: Judgement, key: PositionKey) -> KeyCase:
-    rows = [row for row in judgement.rows if row.key == key and not within_grace(row, situation)]
+def _cases(situation: Situation, judgement: Judgement) -> list[KeyCase]:
+    rows: dict[PositionKey, list[PositionRow]] = defaultdict(list)
+    for row in judgement.rows:
+        if not within_grace(row, situation):
+            rows[row.key].append(row)
+    return [_case(situation, judgement, key, rows[key]) for key in _keys(situation, judgement)]
+
+
+def _case(situation: Situation, judgement: Judgement, key: PositionKey, rows: list[PositionRow]) -> KeyCase:
     why_not = judgement.blind.get(key) or judgement.waits.get(key) or ""
     case = KeyCase(
         key=key,
@@ -191,11 +198,10 @@ def _left_behind(situation: Situation, judgement: Judgement, case: KeyCase) -> l
     if not case.gone:
         return []
     look = situation.looks[VenueId(case.key.exchange, case.key.account)]
-    legs = {held.position_side for held in look.holdings[-1].values() if held.symbol == case.key.symbol}
+    legs = look.legs.get(case.key.symbol, frozenset())
     if (case.key.position_side is PositionSide.BOTH and legs) or PositionSide.BOTH in legs:
         return []
-    symbol = (case.key.exchange, case.key.account, case.key.symbol)
-    if any((key.exchange, key.account, key.symbol) == symbol for key in judgement.waits):
+    if case.key.market in judgement.waiting_markets:
         return []
     earlier = {o.order_id for orders in look.orders[:-1] for o in orders.get(case.key, ())}
     return [

@@ -89,6 +89,14 @@ class VenueLook:
         return tuple(found)
 
     @cached_property
+    def legs(self) -> Mapping[str, frozenset[PositionSide]]:
+        """The legs that the last snapshot holds of each symbol."""
+        found: dict[str, set[PositionSide]] = {}
+        for position in self.latest.positions if self.latest else ():
+            found.setdefault(position.symbol, set()).add(position.position_side)
+        return {symbol: frozenset(legs) for symbol, legs in found.items()}
+
+    @cached_property
     def has_legs(self) -> bool:
         """Whether the account is in hedge mode: configured so, or seen to hold a leg of it."""
         held = {p.position_side for snapshot in self.snapshots for p in snapshot.positions}

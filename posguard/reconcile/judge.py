@@ -49,6 +49,11 @@ class Judgement:
         """The venues that can be judged."""
         return frozenset(v.venue for v in self.verdicts if v.verdict is VerdictKind.CONCLUSIVE)
 
+    @cached_property
+    def waiting_markets(self) -> frozenset[tuple[str, str, str]]:
+        """The markets of which some key waits."""
+        return frozenset(key.market for key in self.waits)
+
 
 def judge(situation: Situation) -> Judgement:
     """What of a situation can be judged."""
