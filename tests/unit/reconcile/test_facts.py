@@ -49,3 +49,22 @@ def test_a_named_leg_stays_what_it_is():
     named = situation(Line(0, "", "#1 active short 10 2h leg:long", "", "no fills", ""))
     hedged = replace(named, looks={BINANCE: replace(named.looks[BINANCE], hedge=True)})
     assert {f.position_side for f in compare(hedged).findings} == {PositionSide.LONG}
+
+
+def test_a_position_without_any_price_leaves_its_key_unjudged_and_says_so():
+    unpriced = compare(situation(Line(0, "", "#1 active long 10 2h", "long 10 mark:? entry:?", "", "")))
+    assert {key.symbol for key in unpriced.inconclusive_keys} == {"BTCUSDT"}
+    assert "neither mark nor entry price" in unpriced.notes[0]
+    assert compare(situation(Line(0, "", "#1 active long 10 2h", HELD, "", ""))).inconclusive_keys == set()
+
+
+def test_the_worst_comes_first_then_by_key():
+    rows = "#1 active long 10 4h; #2 weird long 10 2h ETHUSDT; #3 active long 10 2h SOLUSDT"
+    held = "long 10; long 10 ETHUSDT; stop sell 10 @95 ETHUSDT; long 10 SOLUSDT"
+    found = compare(situation(Line(0, "", rows, held, "", ""))).findings
+    assert [(f.kind, f.symbol) for f in found] == [
+        (Kind.UNPROTECTED_POSITION, "BTCUSDT"),
+        (Kind.UNPROTECTED_POSITION, "SOLUSDT"),
+        (Kind.UNKNOWN_STATUS, "ETHUSDT"),
+        (Kind.AGED_POSITION, "BTCUSDT"),
+    ]
