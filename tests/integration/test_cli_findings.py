@@ -59,7 +59,7 @@ async def desk(bot_dsn, tmp_path):
     async with await Database.open(bot_dsn) as db, db.transaction() as connection:
         run = await runs.start_run(connection, started_at=NOW, source="cli")
         result = passed(ORPHAN, AGED)
-        counts = await findings.record(connection, run, result, resolve_after=2)
+        counts = await findings.record(connection, run, result)
         await runs.finish_run(connection, run, result, outcome=RunOutcome.PROBLEMS, counts=counts)
 
     def run_findings(*words):
