@@ -1,0 +1,154 @@
+"""The page's routes inside Airflow's own application: who may read, and what is said where nothing can be shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from posguard.postgres.embedded import free_port
+from tests.conftest import run_script
+from tests.dags.conftest import of_dsn
+
+pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+CANARY = "canary-s3cret"
+PATHS = (
+    "/",
+    "/findings",
+    "/findings/1",
+    "/runs",
+    "/runs/1",
+    "/dags/posguard_reconcile",
+    "/dags/posguard_reconcile/runs/manual__1",
+    "/dags/other",
+    "/static/report.css",
+)
+
+
+@pytest.fixture(scope="module")
+def application(airflow_database):
+    from airflow.api_fastapi.app import create_app
+
+    return create_app(apps="core")
+
+
+@pytest.fixture
+def ask(application):
+    """Asks for a path of the page as a user of a role; None is a user without one, '' nobody at all."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from starlette.testclient import TestClient
+
+    def asked(path, role="viewer", root="", **more):
+        headers = {}
+        if role != "":
+            token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="u", role=role))
+            headers = {"Authorization": f"Bearer {token}"}
+        client = TestClient(application, root_path=root, follow_redirects=False)
+        return client.get(f"{root}/posguard{path}", headers=headers, **more)
+
+    return asked
+
+
+def test_the_paths_below_are_all_there_are(application):
+    import posguard_page
+    from fastapi.routing import APIRoute
+
+    routes = [route for route in posguard_page.build().routes if isinstance(route, APIRoute)]
+    assert len(routes) == len({path.replace("/other", "/posguard_reconcile") for path in PATHS})
+    assert {method for route in routes for method in route.methods} == {"GET"}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_login_or_the_right_to_read_the_dag_there_is_nothing_to_see(ask, connect, bot_dsn, path):
+    connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
+    assert ask(path, "").status_code == 401
+    assert ask(path, None).status_code == 403
+    allowed = ask(path)
+    assert allowed.status_code in {200, 404}
+    for answer in (ask(path, ""), ask(path, None), allowed):
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_connection_kept_in_airflow_itself_is_found_and_an_edit_counts_at_once(
+    ask, connect, bot_dsn, empty_dsn, monkeypatch
+):
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # as the api-server has it
+    connect()
+    good, bad = of_dsn(bot_dsn), of_dsn(empty_dsn)
+    fields = {"conn_type": "postgres", "extra": '{"sslmode": "disable"}'}
+    kept = Connection(conn_id="posguard_db", **{k: v for k, v in good.items() if k != "extra"} | fields)
+    with create_session() as session:
+        session.add(kept)
+    try:
+        assert "No run yet" in ask("/").text
+        with create_session() as session:
+            session.query(Connection).filter_by(conn_id="posguard_db").one().schema = bad["schema"]
+        assert "posguard db upgrade" in ask("/").text
+    finally:
+        with create_session() as session:
+            session.query(Connection).filter_by(conn_id="posguard_db").delete()
+
+
+def test_without_a_connection_the_page_says_which_and_how(ask, connect):
+    connect()
+    answer = ask("/")
+    assert answer.status_code == 503
+    assert "posguard_db is not there" in answer.text
+    assert "Admin, Connections" in answer.text
+
+
+def test_a_database_that_is_away_is_one_line_without_its_password(ask, connect):
+    connect(
+        posguard_db={
+            "host": "127.0.0.1",
+            "port": free_port(),
+            "schema": "bot",
+            "login": "b",
+            "password": CANARY,
+        }
+    )
+    answer = ask("/")
+    assert answer.status_code == 503
+    assert "The database did not answer" in answer.text
+    assert CANARY not in answer.text
+    assert 'class="hero absent"' in answer.text
+
+
+def test_a_database_without_the_schema_says_what_to_run(ask, connect, bot_dsn):
+    run_script(bot_dsn.get_secret_value(), "DROP SCHEMA posguard CASCADE")
+    connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
+    answer = ask("/runs")
+    assert answer.status_code == 503
+    assert "posguard db upgrade" in answer.text
+
+
+def test_below_a_path_of_its_own_every_link_stays_there(ask, connect, bot_dsn, monkeypatch):
+    import posguard_report
+
+    connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
+    assert 'href="/airflow/posguard/findings"' in ask("/", root="/airflow").text
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://host.example/airflow/")
+    assert posguard_report._address("/runs") == "/airflow/posguard/runs"
+
+
+def test_the_page_cannot_write(connect, bot_dsn):
+    """Its session is read-only, whatever a route would do."""
+    import asyncio
+
+    import posguard_page
+
+    from posguard.errors import PosguardError
+
+    connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
+
+    async def write():
+        async with posguard_page._reading() as (db, _), db.connection() as connection:
+            await connection.execute("DELETE FROM posguard.runs")
+
+    with pytest.raises(Exception, match="read-only transaction") as raised:
+        asyncio.run(write())
+    assert not isinstance(raised.value, PosguardError) or "read-only" in str(raised.value)
