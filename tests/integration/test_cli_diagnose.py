@@ -314,6 +314,8 @@ async def test_ctrl_c_is_one_line_and_130(healthy, simulator, control, tmp_path)
         env=environment(**env(simulator.base_url, healthy, POSGUARD_VENUE_TIMEOUT="60s")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # whoever started the tests in the background may have had SIGINT ignored, which children inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     async with asyncio.timeout(60):
         while not any("positionRisk" in entry.path for entry in simulator.log):  # noqa: ASYNC110 - the log has no event
