@@ -38,7 +38,7 @@ def test_the_section_names_the_command_of_the_finding_or_says_that_there_is_none
         assert f"`{command}" in section
         assert "no automatic repair" not in section.lower()
     else:
-        assert "no automatic repair" in section.lower() or kind is Kind.STOP_NOT_RECORDED
+        assert "no automatic repair" in section.lower()
 
 
 def test_no_section_is_about_a_kind_that_does_not_exist():
