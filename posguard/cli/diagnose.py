@@ -138,6 +138,7 @@ async def _diagnosed(to: Connections, scope: Scope, say: Callable[[str], None]) 
                 dismissed = await findings.dismissed(connection, result)
     live = [f for f in result.findings if f.fingerprint not in dismissed]
     counts = {severity: sum(f.severity == severity for f in live) for severity in ("critical", "warning")}
+    counts |= {"positions": result.positions, "protected": result.protected}
     return tell(
         result,
         dismissed=dismissed,

@@ -180,6 +180,8 @@ def common_fields(told: Told) -> dict[str, Any]:
             )
             for one in checks(told)
         ),
+        "positions": result.positions if result.conclusive else None,
+        "protected": result.protected if result.conclusive else None,
         "rows_read": result.rows_read,
         "rows_compared": result.rows_compared,
         "skipped": tuple(shapes.SkippedShape(reason=s.reason, row_ids=s.row_ids) for s in result.skipped),

@@ -319,6 +319,10 @@ class Report(Shape):
     line: str = Field(description="protected, duplicates, orphans … in one line")
     counts: dict[str, int] = Field(description="critical, warning, info, proven, suspected, dismissed")
     checks: tuple[CheckedShape, ...] = Field(description="D1 to D8, every kind, those without a finding too")
+    positions: int | None = Field(
+        description="venue positions whose protection was judged; null: a venue could not be judged"
+    )
+    protected: int | None = Field(description="of these, covered whole by live stops; null: as above")
     rows_read: int = Field(description="open rows read")
     rows_compared: int = Field(description="of these, compared with a venue")
     skipped: tuple[SkippedShape, ...] = Field(description="those left out")

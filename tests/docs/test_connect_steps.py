@@ -59,7 +59,8 @@ async def test_from_nothing_to_the_first_recorded_run(bots, simulator, tmp_path)
             ("_WORLD=testnet", "_WORLD=simulator"),
         ):
             text = text.replace(said, meant)
-        env = environment(PATH=f"{PROGRAM.parent}:/usr/bin:/bin")
+        quick = {"POSGUARD_SNAPSHOTS": "2", "POSGUARD_SNAPSHOT_GAP": "0.02s", "POSGUARD_WEIGHT_SHARE": "1"}
+        env = environment(PATH=f"{PROGRAM.parent}:/usr/bin:/bin", **quick)
         command = ["bash", "-euo", "pipefail", "-c", text]
         run = asyncio.to_thread(
             subprocess.run, command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False

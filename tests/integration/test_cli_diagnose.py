@@ -128,6 +128,7 @@ async def test_a_healthy_world_ends_with_0_and_reconcile_records_it(healthy, sim
     ended = await posguard_beside("diagnose", folder=tmp_path, **given)
     assert (ended.code, ended.err) == (ExitCode.FINE, ""), ended
     assert "Clear: no finding." in ended.out
+    assert "2 of 2 protected" in ended.out
     assert stored(healthy) == 0
     ended = await posguard_beside("reconcile", "--json", folder=tmp_path, **given)
     assert (ended.code, ended.err, ended.json["outcome"]) == (ExitCode.FINE, "", "clean")
@@ -199,7 +200,7 @@ async def test_inconclusive_beats_critical_and_the_output_holds_both(healthy, si
     given = env(simulator.base_url, healthy, POSGUARD_BYBIT_URL="http://127.0.0.1:1")
     ended = await posguard_beside("diagnose", "--json", folder=tmp_path, **given)
     ended.fails_with(ExitCode.INCONCLUSIVE, "bybit", "no connection")
-    assert ended.json["counts"]["critical"] == 1
+    assert (ended.json["counts"]["critical"], ended.json["protected"]) == (1, None)
     text = await posguard_beside("diagnose", folder=tmp_path, **given)
     assert "≥" in text.out
 
