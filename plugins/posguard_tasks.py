@@ -57,7 +57,7 @@ def reconcile(dag_run: Any) -> int:
 def suites(run_id: int) -> None:
     """Every suite, its results stored with the run; again is fine."""
     from posguard.quality.run import run_suites
-    from posguard.report.view import outcomes_text
+    from posguard.report.suites import outcomes_text
 
     with one_line():
         settings = read_connections(venues=False)

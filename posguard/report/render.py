@@ -21,6 +21,7 @@ from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
 from posguard.report.runbook import section
 from posguard.report.sides import both_sides
+from posguard.report.suites import suites
 from posguard.report.view import (
     Light,
     by_severity,
@@ -29,7 +30,6 @@ from posguard.report.view import (
     short_title,
     skipped_text,
     standing,
-    suites,
     venue_line,
 )
 

@@ -17,6 +17,7 @@ from posguard.model.duration import spell_duration
 from posguard.model.finding import Kind, Proof, Severity, VerdictKind
 from posguard.model.quality import Outcome
 from posguard.model.venue import World
+from posguard.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -119,31 +120,6 @@ class VenueLine:
     snapshots: int
     clock_skew_ms: int | None
     looked_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """The results of one suite, what needs eyes first; `strips` maps an expectation to its last results, oldest first."""
-
-    name: str
-    summary: str
-    results: tuple[ExpectationResult, ...]
-    strips: Mapping[str, tuple[Outcome, ...]]
-
-    @property
-    def loud(self) -> tuple[ExpectationResult, ...]:
-        """Violations and errors."""
-        return tuple(r for r in self.results if r.result in {Outcome.VIOLATION, Outcome.ERROR})
-
-    @property
-    def quiet(self) -> tuple[ExpectationResult, ...]:
-        """What passed or does not apply."""
-        return tuple(r for r in self.results if r.result not in {Outcome.VIOLATION, Outcome.ERROR})
-
-    @property
-    def quiet_summary(self) -> str:
-        """What the quiet ones amount to: `5 passed, 1 not applicable`."""
-        return outcomes_text(self.quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,49 +233,11 @@ def by_severity(findings: Iterable[StoredFinding]) -> dict[Severity, tuple[Store
     return {severity: group for severity, group in groups.items() if group}
 
 
-_EYES_FIRST = (Outcome.VIOLATION, Outcome.ERROR, Outcome.PASS, Outcome.NOT_APPLICABLE)
-
-
-def suites(
-    results: Iterable[ExpectationResult], strips: Mapping[tuple[str, str], tuple[Outcome, ...]] | None = None
-) -> tuple[Suite, ...]:
-    """The results by suite, in the order of their names."""
-    grouped: dict[str, list[ExpectationResult]] = {}
-    for result in results:
-        grouped.setdefault(result.suite, []).append(result)
-    past = strips or {}
-    return tuple(
-        Suite(
-            name=name,
-            summary=outcomes_text(grouped[name]),
-            results=tuple(
-                sorted(
-                    grouped[name], key=lambda r: (_EYES_FIRST.index(r.result), r.severity.rank, r.expectation)
-                )
-            ),
-            strips={r.expectation: past.get((name, r.expectation), ()) for r in grouped[name]},
-        )
-        for name in sorted(grouped)
-    )
-
-
-def outcomes_text(results: Iterable[ExpectationResult]) -> str:
-    """`2 violations, 1 error, 12 passed`: each kind of outcome for itself."""
-    number = Counter(result.result for result in results)
-    parts = [
-        (number[Outcome.VIOLATION], _plural(number[Outcome.VIOLATION], "violation")),
-        (number[Outcome.ERROR], _plural(number[Outcome.ERROR], "error")),
-        (number[Outcome.PASS], f"{number[Outcome.PASS]} passed"),
-        (number[Outcome.NOT_APPLICABLE], f"{number[Outcome.NOT_APPLICABLE]} not applicable"),
-    ]
-    return ", ".join(text for count, text in parts if count)
-
-
 def compared(run: StoredRun) -> str:
     """How many open rows a run read, compared and left out, and why."""
     if run.rows_read is None or run.rows_compared is None:
         return "The run ended before it compared a row."
-    text = f"{_plural(run.rows_read, 'open row')} read, {run.rows_compared} compared"
+    text = f"{plural(run.rows_read, 'open row')} read, {run.rows_compared} compared"
     left = run.rows_read - run.rows_compared
     why = "; ".join(skipped_text(s) for s in run.skipped)
     if left or why:
@@ -374,9 +312,9 @@ def found_text(findings: Sequence[StoredFinding]) -> str:
     number = Counter(f.finding.severity for f in findings)
     parts = []
     if number[Severity.CRITICAL]:
-        parts.append(_plural(number[Severity.CRITICAL], "critical finding"))
+        parts.append(plural(number[Severity.CRITICAL], "critical finding"))
     if number[Severity.WARNING]:
-        parts.append(_plural(number[Severity.WARNING], "warning"))
+        parts.append(plural(number[Severity.WARNING], "warning"))
     if number[Severity.INFO]:
         parts.append(f"{number[Severity.INFO]} for information")
     return ", ".join(parts) or "no finding"
@@ -447,7 +385,3 @@ def _reasons(run: StoredRun | None) -> tuple[str, ...]:
         for reason in v.reasons or ("no reason given",)
     ]
     return (*said, *run.notes) if said else run.notes or ("The run ended without a verdict.",)
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -12,7 +12,8 @@ from posguard.model.run import RunOutcome
 from posguard.model.venue import World
 from posguard.report.chart import HEIGHT, tone, trend
 from posguard.report.sides import both_sides
-from posguard.report.view import Known, Light, by_severity, compared, first_screen, standing, suites
+from posguard.report.suites import suites
+from posguard.report.view import Known, Light, by_severity, compared, first_screen, standing
 from tests.fixtures.known import AT, known, result, stored_finding, stored_run, verdict
 
 LOST = ("positions: HTTP 524 with HTML instead of a list",)
