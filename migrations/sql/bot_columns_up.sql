@@ -64,3 +64,16 @@ SET
             AND NOT detail -> 'before' ? attname::text
     ), '[]'))
 WHERE step = 'columns';
+
+-- The comment tells whoever reads the table, posguard's own queries too, that the bot's old code does not keep such a column.
+DO $$
+DECLARE
+    ours text;
+BEGIN
+    FOR ours IN
+        SELECT jsonb_array_elements_text(detail -> 'added') FROM posguard.bot_upgrade_steps WHERE step = 'columns'
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN monitoring.positions.%I IS %L', ours, 'posguard: added for the trading core');
+    END LOOP;
+END
+$$;

@@ -103,7 +103,8 @@ class PositionRow:
 
     quantity is in base units; times are aware UTC. `digest` covers the decision columns (status, side, quantity, entry,
     order ids, stop): two reads of a row with equal digests saw the same row.
-    `records_stop_order` is False on deployments without the column stop_loss_order_id.
+    `records_stop_order` is False on deployments without the column stop_loss_order_id, and where posguard added it and the
+    bot's old code left it empty.
     """
 
     id: int

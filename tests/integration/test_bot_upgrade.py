@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from posguard.postgres.botfacts import COLUMNS, GUARD, INDEXES, Column
 from posguard.postgres.pool import Database
 from posguard.postgres.positions import read_open_positions
 from posguard.postgres.queries import script
+from posguard.quality.suites import load_suites
 from tests.conftest import run_script
 from tests.fixtures.bot_tables import catalogue, do, killed_at, position, rows, sound
 
@@ -317,6 +319,44 @@ async def test_without_posguards_newest_schema_or_the_bots_tables_it_says_so(emp
     run_script(empty_dsn.get_secret_value(), script("bot_schema"))
     with pytest.raises(SchemaError, match="posguard db upgrade"):
         await botupgrade.upgrade_plan(empty_dsn)
+
+
+async def test_an_added_column_for_the_stop_order_changes_no_verdict_on_the_old_codes_rows(bot_dsn):
+    """A stop that the old code records in has_stop_loss is recorded, before and after; the core's own rows need its id."""
+    do(bot_dsn, position(), position("ETHUSDT"), position("XRPUSDT"), position("SOLUSDT"))
+    do(
+        bot_dsn,
+        "UPDATE monitoring.positions SET has_stop_loss = true, stop_loss_price = 90, opened_at = now() - interval '1 hour' "
+        "WHERE symbol <> 'ETHUSDT'",
+    )
+
+    async def recorded_stops():
+        async with await Database.open(bot_dsn) as database, database.connection() as connection:
+            return [row.records_stop for row in await read_open_positions(connection, {})]
+
+    def suite():
+        rule = next(r for s in load_suites() for r in s.expectations if r.id == "positions.stop_recorded")
+        query = rule.query_at("monitoring.positions", datetime.now(UTC), timedelta(0))
+        return [row[0] for row in rows(bot_dsn, query)]
+
+    assert (await recorded_stops(), suite()) == ([True, False, True, True], [2])
+    await botupgrade.upgrade(bot_dsn)
+    assert (await recorded_stops(), suite()) == ([True, False, True, True], [2])
+    do(bot_dsn, "UPDATE monitoring.positions SET core_managed = true WHERE symbol = 'XRPUSDT'")
+    do(bot_dsn, "UPDATE monitoring.positions SET stop_loss_order_id = '77' WHERE symbol = 'ETHUSDT'")
+    assert (await recorded_stops(), suite()) == ([True, True, False, True], [3])
+    do(bot_dsn, "UPDATE monitoring.positions SET core_managed = false")
+    await botupgrade.downgrade(bot_dsn)
+    assert (await recorded_stops(), suite()) == ([True, False, True, True], [2])
+
+
+async def test_where_the_bot_keeps_the_stop_orders_column_itself_it_is_taken_at_its_word(bot_dsn):
+    do(bot_dsn, "ALTER TABLE monitoring.positions ADD stop_loss_order_id varchar(100)", position())
+    do(bot_dsn, "UPDATE monitoring.positions SET has_stop_loss = true, stop_loss_price = 90")
+    await botupgrade.upgrade(bot_dsn)
+    async with await Database.open(bot_dsn) as database, database.connection() as connection:
+        (row,) = await read_open_positions(connection, {})
+    assert (row.records_stop_order, row.records_stop) == (True, False)
 
 
 async def test_the_reading_of_open_rows_knows_the_upgraded_table(bot_dsn):

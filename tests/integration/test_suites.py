@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -12,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from posguard.model.quality import KEYS_KEPT, Outcome
+from posguard.postgres import botupgrade
 from posguard.quality import run
 from posguard.quality.run import run_suites
 from posguard.quality.suites import FOLDER, load_suites
@@ -142,6 +144,11 @@ def test_an_older_column_set_is_judged_by_what_it_has(healthy_dsn):
     assert leverage.message == "Does not apply: this deployment lacks monitoring.positions.leverage."
     run_script(dsn, "UPDATE monitoring.positions SET stop_loss_order_id = '' WHERE id IN (1, 2)")
     assert violated(judge(healthy_dsn)) == {"positions.stop_recorded": {"1", "2"}}
+
+
+def test_the_upgrade_of_the_bots_tables_changes_no_verdict(healthy_dsn):
+    asyncio.run(botupgrade.upgrade(healthy_dsn))
+    assert of(judge(healthy_dsn), Outcome.PASS) == set(IDS)
 
 
 def test_a_deployment_without_a_table_is_not_judged_by_it(healthy_dsn):

@@ -1,6 +1,7 @@
 -- name: open_positions
 -- Open rows of the bot, read through to_jsonb so that columns which a deployment lacks are NULL. The digest covers the
--- decision columns alone: prices, PnL and times of change never count.
+-- decision columns alone: prices, PnL and times of change never count. A column stop_loss_order_id that posguard added says so
+-- in its comment: the bot's old code does not keep it, so on its rows an empty one tells nothing.
 WITH
 open_rows AS (
     SELECT
@@ -9,6 +10,12 @@ open_rows AS (
         upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS canonical
     FROM monitoring.positions AS p
     WHERE coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+),
+
+stop_column AS (
+    SELECT bool_or(starts_with(coalesce(col_description(attrelid, attnum), ''), 'posguard')) AS added
+    FROM pg_catalog.pg_attribute
+    WHERE attrelid = to_regclass('monitoring.positions') AND attname = 'stop_loss_order_id' AND NOT attisdropped
 )
 
 SELECT
@@ -25,7 +32,11 @@ SELECT
     nullif(j ->> 'stop_loss_order_id', '') AS stop_loss_order_id,
     j ->> 'stop_loss_price' AS stop_loss_price,
     (j ->> 'has_stop_loss')::boolean AS has_stop_loss,
-    j ? 'stop_loss_order_id' AS records_stop_order,
+    j ? 'stop_loss_order_id' AND (
+        NOT stop_column.added
+        OR coalesce((j ->> 'core_managed')::boolean, false)
+        OR coalesce(j ->> 'stop_loss_order_id', '') <> ''
+    ) AS records_stop_order,
     (j ->> 'created_at')::timestamptz AS created_at,
     (j ->> 'opened_at')::timestamptz AS opened_at,
     (j ->> 'updated_at')::timestamptz AS updated_at,
@@ -35,6 +46,7 @@ SELECT
         j -> 'stop_loss_price', j -> 'stop_loss', j -> 'has_stop_loss'
     )::text, 'UTF8')), 'hex') AS digest
 FROM open_rows
+CROSS JOIN stop_column
 WHERE (:exchange = '' OR exchange = :exchange) AND (:symbol = '' OR canonical = :symbol)
 ORDER BY id;
 
