@@ -283,7 +283,7 @@ def _refuse(plan: BotPlan) -> None:
     if plan.pending and plan.blockers:
         named = "; ".join(str(blocker) for blocker in plan.blockers)
         raise RefusedError(
-            f"{len(plan.blockers)} things stand in the way. {named}. Nothing was changed.",
+            f"{named}. Nothing was changed.",
             hint="Clear them, then run it again.",
         )
 
