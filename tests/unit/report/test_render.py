@@ -117,7 +117,8 @@ def test_links_stay_under_the_base():
 
 def test_inconclusive_is_grey_and_named_and_never_clear():
     run = stored_run(venues=[verdict(reasons=("HTTP 524",)), verdict("bybit")])
-    html = render.overview(known(run), PAGE)
+    html = render.overview(known(run, [stored_finding(last_run=99)]), PAGE)
+    assert html.count("not judged in the last run") == 2  # at the top and in the list
     assert 'class="hero inconclusive"' in html
     assert "INCONCLUSIVE" in html
     assert 'class="hero clear"' not in html
