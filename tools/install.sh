@@ -32,8 +32,10 @@ awk '/^uv==/ {on=1} on {print} on && !/\\$/ {exit}' requirements.lock > "$lock_o
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock_of_uv" 2>"$lock_of_uv.err" \
   || { tail -n 3 "$lock_of_uv.err" >&2; rm -f "$lock_of_uv.err"; fail "the package index could not be reached or is out of disk (see above); .venv is incomplete. Run it again"; }
 rm -f "$lock_of_uv.err"
-# pip knows indexes of its own configuration that uv does not read: it is the second try.
-.venv/bin/uv pip install -q --python .venv/bin/python --require-hashes -r requirements.lock \
+# uv brings its own list of authorities, which a company's proxy is not in: the system's list is the second try. pip knows
+# indexes of its own configuration that uv does not read: it is the third.
+uv_install() { .venv/bin/uv pip install -q --python .venv/bin/python --require-hashes -r requirements.lock "$@"; }
+uv_install 2>/dev/null || uv_install --system-certs \
   || { printf 'posguard: uv could not install; trying pip, which takes a minute or two\n' >&2
        .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; } \
   || fail "the packages could not be installed (see above); .venv is incomplete. Run it again"
