@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ import stamina
 from posguard.errors import DatabaseUnavailableError, RefusedError, SettingsError
 from posguard.postgres.pool import NO_DSN, NO_DSN_HINT, mapped_errors
 from posguard.postgres.queries import queries
+from posguard.settings import redact
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from pydantic import SecretStr
 
@@ -175,7 +176,7 @@ async def direct_session(
     """
     if not dsn:
         raise SettingsError(NO_DSN, hint=NO_DSN_HINT)
-    with mapped_errors(dsn):
+    with _refused_by_the_server(dsn), mapped_errors(dsn):
         builder = await _connect(dsn)
         try:
             watcher = await _connect(dsn)
@@ -185,6 +186,18 @@ async def direct_session(
                 await _close(watcher)
         finally:
             await _close(builder)
+
+
+@contextmanager
+def _refused_by_the_server(dsn: SecretStr) -> Iterator[None]:
+    """Whatever else the server may say to a statement is the operator's to read, and no bug."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        said = redact(str(error), dsn).splitlines()[0]
+        raise DatabaseUnavailableError(
+            f"The database did not carry it out: {said}.", hint="Mend that, then run the same command again."
+        ) from None
 
 
 async def _connect(dsn: SecretStr) -> Any:

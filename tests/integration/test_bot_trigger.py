@@ -111,6 +111,7 @@ def test_whoever_changes_a_row_can_say_who_from_where_and_why(bot):
         "DROP FUNCTION posguard.decision_columns",
         "DROP INDEX monitoring.posguard_one_open_position; ALTER TABLE monitoring.positions DROP core_managed CASCADE",
         "ALTER TABLE monitoring.positions RENAME version TO edition",
+        "ALTER TABLE monitoring.positions ALTER version SET DEFAULT 9223372036854775807",
         "ALTER FUNCTION posguard.record_transition() OWNER TO {role}",
     ],
 )

@@ -267,6 +267,16 @@ async def test_a_server_that_cuts_the_connection_leaves_what_the_next_run_comple
     await botupgrade.upgrade(bot_dsn)
 
 
+async def test_whatever_else_the_server_refuses_is_one_sentence(bot_dsn):
+    do(bot_dsn, "CREATE VIEW monitoring.posguard_one_open_position AS SELECT 1")
+    with pytest.raises(
+        DatabaseUnavailableError, match=r"did not carry it out: .*already exists.*Done before: columns"
+    ):
+        await botupgrade.upgrade(bot_dsn)
+    do(bot_dsn, "DROP VIEW monitoring.posguard_one_open_position")
+    await botupgrade.upgrade(bot_dsn)
+
+
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 
 
