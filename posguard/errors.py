@@ -56,6 +56,16 @@ class UsageError(OperatorError):
     exit_code = ExitCode.USAGE
 
 
+class InputError(OperatorError):
+    """A value that was handed over cannot be used; `field` names it. Nothing was written or sent."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, field: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{field}: {message} Nothing was written or sent.", hint=hint)
+        self.field = field
+
+
 class SettingsError(OperatorError):
     """A setting is missing or wrong."""
 

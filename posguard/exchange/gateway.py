@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from posguard.exchange.budget import Budget
     from posguard.model.order import Lookup, MoveReply, OrderReply
     from posguard.model.position import Side
-    from posguard.model.venue import FillHistory, KeyPermissions, VenueId, VenueSnapshot
+    from posguard.model.venue import FillHistory, KeyPermissions, MarketRule, VenueId, VenueSnapshot
     from posguard.settings import Settings, VenueSettings
 
 # A third exchange is one more file with its dialect and table, and one more line here. docs/exchanges.md shows how.
@@ -94,6 +94,13 @@ class TradingGateway(Gateway, Protocol):
     sent. `side` is the position's. Client order ids have at most 36 letters, digits, - and _. Nothing raises for what the
     venue does: see OrderReply and Outcome.
     """
+
+    async def market(self, symbol: str) -> MarketRule | None:
+        """What the venue demands of orders in a market; None where it lists none of this canonical symbol.
+
+        Asks the venue once and remembers. Raises VenueUnavailableError.
+        """
+        ...
 
     async def place_entry(
         self,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed
     from posguard.model.order import SeenOrder
+    from posguard.model.venue import MarketRule
     from posguard.settings import Settings
 
 _SHORT_WAIT = 2.0  # seconds that a request stands by; beyond that it is rejected, and its sender decides
@@ -69,6 +70,12 @@ class Trader(ReadingGateway):
         super().__init__(dialect, client, settings)
         self._trading = dialect
         self._before_send = before_send
+
+    async def market(self, symbol: str) -> MarketRule | None:
+        """What the venue demands of orders in a market; None where it lists none. Raises VenueUnavailableError."""
+        await self._or_error(self._load_markets())
+        listed = self._markets.by_symbol.get(symbol)
+        return None if listed is None else listed.rule
 
     async def place_entry(
         self,

@@ -1,0 +1,152 @@
+"""Opening by the core against real PostgreSQL and the simulator: the plain way, refusals, faults, both venues."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+
+from posguard.model.position import Side
+from posguard.trading import Result
+from tests.fixtures.core import ENTRY_PATH, STOP_PATH, STOP_REFUSED, desk_of
+from tests.fixtures.gateways import VENUES
+
+pytestmark = pytest.mark.postgres
+ONE = Decimal("0.01")
+WAY = ["pending_entry", "submitting", "entry_placed", "pending_sl", "active"]
+
+
+@pytest_asyncio.fixture(params=VENUES)
+async def desk(request, sim, core_dsn):
+    async with desk_of(request.param, sim, core_dsn) as found:
+        yield found
+
+
+@pytest.mark.parametrize("side", [Side.LONG, Side.SHORT])
+async def test_an_open_ends_active_and_protected(desk, side):
+    opened = await desk.core.open(desk.request(side=side, signal_id=7))
+    assert opened.result is Result.ACTIVE, opened
+    assert (opened.quantity, opened.entry_price) == (ONE, Decimal(60000))
+    stop = Decimal(57000) if side is Side.LONG else Decimal(63000)
+    assert opened.stop_price == stop
+    row = desk.row(opened.position_id)
+    assert (row["status"], row["core_managed"], row["lease_owner"], row["signal_id"]) == (
+        "active",
+        True,
+        None,
+        7,
+    )
+    assert (row["has_stop_loss"], row["stop_loss_price"], row["unprotected_since"]) == (True, stop, None)
+    assert desk.path(opened.position_id) == WAY
+    (live,) = desk.live()
+    assert (live.qty, live.trigger, live.reduce_only) == (ONE, stop, True)
+    assert (live.id, live.client_id) == (row["stop_loss_order_id"], row["stop_client_id"])
+    assert desk.held() == (ONE if side is Side.LONG else -ONE)
+    assert desk.gaps() == [(opened.position_id, True)], "from fill to stop, and on record"
+    assert desk.outbox() == []
+
+
+async def test_a_request_key_names_one_attempt(desk):
+    request = desk.request("once")
+    first, second = await asyncio.gather(desk.core.open(request), desk.core.open(request))
+    assert {first.position_id} == {second.position_id}
+    assert sorted([first.repeated, second.repeated]) == [False, True]
+    again = await desk.core.open(request)
+    assert (again.result, again.position_id, again.repeated) == (Result.ACTIVE, first.position_id, True)
+    assert desk.held() == ONE
+    assert len(desk.rows()) == 1
+
+
+async def test_two_signals_of_one_key_make_one_position(desk):
+    found = await asyncio.gather(*(desk.core.open(desk.request()) for _ in range(8)))
+    assert sorted(one.result for one in found) == [Result.ACTIVE] + [Result.EXISTING] * 7
+    assert {one.position_id for one in found} == {desk.rows()[0]["id"]}
+    assert desk.held() == ONE
+
+
+async def test_a_refused_entry_fails_and_frees_the_key(desk):
+    code = {"binance": -2019, "bybit": 110007}[desk.exchange]
+    desk.strike(ENTRY_PATH[desk.exchange], kind="refuse", code=code, method="POST", count=1)
+    opened = await desk.core.open(desk.request())
+    assert opened.result is Result.FAILED
+    assert "refused" in opened.reason
+    assert desk.path(opened.position_id) == ["pending_entry", "submitting", "failed"]
+    assert desk.held() == 0
+    assert (await desk.core.open(desk.request())).result is Result.ACTIVE
+
+
+async def test_a_partial_fill_is_protected_for_what_was_filled(desk):
+    desk.strike(ENTRY_PATH[desk.exchange], kind="partial_fill", ratio="0.4", method="POST", count=1)
+    opened = await desk.core.open(desk.request())
+    part = Decimal("0.004")
+    assert (opened.result, opened.quantity) == (Result.ACTIVE, part)
+    assert desk.held() == part
+    assert [o.qty for o in desk.live()] == [part]
+
+
+@pytest.mark.parametrize("kind", ["timeout", "reset"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_unknown_entry_is_settled_by_evidence_and_never_sent_again(desk, kind, when):
+    desk.strike(ENTRY_PATH[desk.exchange], kind=kind, method="POST", when=when, count=1)
+    opened = await desk.core.open(desk.request())
+    assert desk.outbox() == ["entry_unknown"]
+    assert [alert.kind for alert in desk.alerts] == ["entry_unknown"]
+    posted = [e for e in desk.sim.log.rows(0) if e["method"] == "POST" and e["path"] == ENTRY_PATH["binance"]]
+    if when == "after":
+        assert opened.result is Result.ACTIVE
+        assert desk.held() == ONE
+        assert desk.path(opened.position_id) == [
+            "pending_entry", "submitting", "unresolved", "entry_placed", "pending_sl", "active"
+        ]  # fmt: skip
+    else:
+        assert opened.result is Result.FAILED
+        assert desk.held() == 0
+        assert desk.path(opened.position_id)[-2:] == ["unresolved", "failed"]
+    if desk.exchange == "binance":
+        assert len(posted) == 1
+
+
+async def test_a_stop_that_is_refused_is_sent_again_and_then_the_fill_is_closed(desk):
+    desk.strike(
+        STOP_PATH[desk.exchange],
+        kind="refuse",
+        code=STOP_REFUSED[desk.exchange],
+        count=None,
+        method="POST",
+        **({} if desk.exchange == "binance" else {"parameters": {"triggerBy": "LastPrice"}}),
+    )
+    opened = await desk.core.open(desk.request())
+    assert opened.result is Result.ROLLED_BACK, opened
+    assert desk.held() == 0
+    assert desk.live() == []
+    row = desk.row(opened.position_id)
+    assert row["exit_reason"].startswith("rolled back: the stop-loss was refused")
+    assert desk.path(opened.position_id)[-2:] == ["closing", "rolled_back"]
+    assert desk.gaps() == [(opened.position_id, True)]
+    desk.sim.plan.clear()
+    assert (await desk.core.open(desk.request())).result is Result.ACTIVE, "a new attempt succeeds"
+
+
+async def test_the_kill_switch_holds_everything_back(desk):
+    await desk.core.stop_all("a test")
+    opened = await desk.core.open(desk.request())
+    assert (opened.result, opened.position_id) == (Result.REFUSED, None)
+    other = await desk.another().open(desk.request())
+    assert other.result is Result.REFUSED
+    assert desk.rows() == []
+    assert desk.orders() == []
+    await desk.core.resume()
+    assert (await desk.core.open(desk.request())).result is Result.ACTIVE
+
+
+async def test_rollback_closes_what_the_row_owns(desk):
+    opened = await desk.core.open(desk.request())
+    done = await desk.core.rollback(opened.position_id, "the signal was wrong")
+    assert done.result is Result.ROLLED_BACK, done
+    assert desk.held() == 0
+    assert desk.live() == []
+    assert desk.row(opened.position_id)["exit_reason"] == "rolled back: the signal was wrong"
+    again = await desk.core.rollback(opened.position_id, "twice")
+    assert again.result is Result.ROLLED_BACK
