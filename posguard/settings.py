@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
@@ -115,6 +116,16 @@ class Settings(BaseSettings):
         timedelta(seconds=2), description="clock skew that makes a venue inconclusive"
     )
     database_timeout: Duration = Field(timedelta(seconds=30), description="time-out of one statement")
+    plan_lifetime: Duration = Field(
+        timedelta(minutes=15), description="time in which a cleanup plan may be confirmed"
+    )
+    stop_distance: Decimal = Field(
+        Decimal("0.05"),
+        gt=0,
+        lt=1,
+        description="share of the entry price at which a stop is placed that no row records",
+    )
+    backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
 
 

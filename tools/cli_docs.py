@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import typer
 from pydantic_core import PydanticUndefined
 
-from posguard.cli import shapes
+from posguard.cli import cleanup_shapes, shapes
 from posguard.cli.app import app
 from posguard.model.duration import spell_duration
 from posguard.settings import BOT_FLAGS, EXCHANGES, VENUE_VARIABLES, Settings, VenueSettings
@@ -40,7 +40,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-Commands that the design names and this version lacks (`cleanup`, `restore`, `logs`, `reproduce`, `explore`, `monitor`, `audit`, `alerts` and
+Commands that the design names and this version lacks (`restore`, `logs`, `reproduce`, `explore`, `monitor`, `audit`, `alerts` and
 `metrics`) are marked "not built yet" wherever a finding names them.
 """
 
@@ -56,6 +56,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard check", shapes.CheckReport),
     ("posguard diagnose", shapes.DiagnosisReport),
     ("posguard reconcile", shapes.ReconcileReport),
+    ("posguard cleanup", cleanup_shapes.PlanReport),
     ("posguard findings list, ack, dismiss, reopen", shapes.FindingList),
     ("posguard findings show", shapes.FindingDetail),
     ("posguard findings ignore add, list, end", shapes.RuleList),

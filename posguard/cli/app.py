@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, db, demo, diagnose, findings, output, simulator
+from posguard.cli import check, cleanup, db, demo, diagnose, findings, output, simulator
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -34,6 +34,7 @@ app.command()(demo.demo)
 app.command()(check.check)
 app.command()(diagnose.diagnose)
 app.command()(diagnose.reconcile)
+app.command()(cleanup.cleanup)
 app.command()(simulator.simulator)
 app.add_typer(findings.app, name="findings")
 app.add_typer(db.app, name="db")

@@ -104,7 +104,7 @@ class PositionRow:
     quantity is in base units; times are aware UTC. `digest` covers the decision columns (status, side, quantity, entry,
     order ids, stop): two reads of a row with equal digests saw the same row.
     `records_stop_order` is False on deployments without the column stop_loss_order_id, and where posguard added it and the
-    bot's old code left it empty.
+    bot's old code left it empty. `version` counts the changes of decision columns where the deployment counts them.
     """
 
     id: int
@@ -126,6 +126,8 @@ class PositionRow:
     opened_at: datetime | None
     updated_at: datetime | None
     digest: str
+    version: int | None = None
+    core_managed: bool = False
 
     @property
     def symbol(self) -> str:

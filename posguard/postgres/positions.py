@@ -57,4 +57,6 @@ def _row(record: Any, accounts: Mapping[str, str]) -> PositionRow:
         opened_at=record["opened_at"],
         updated_at=record["updated_at"],
         digest=record["digest"],
+        version=record["version"],
+        core_managed=record["core_managed"],
     )

@@ -54,6 +54,7 @@ class Comparison:
     wanted_fills: Mapping[VenueId, Mapping[str, datetime]]
     positions: int
     protected: int
+    cases: tuple[KeyCase, ...] = ()
 
 
 def compare(situation: Situation) -> Comparison:
@@ -86,6 +87,7 @@ def compare(situation: Situation) -> Comparison:
         wanted_fills=_wanted_fills(situation, judgement, cases),
         positions=sum(case.position is not None for case in cases),
         protected=sum(case.covered for case in cases),
+        cases=tuple(cases),
     )
 
 
@@ -231,9 +233,7 @@ def _wanted_fills(
     for case in cases:
         times = [order.created_at for order in _left_behind(situation, judgement, case)]
         if case.judged and (case.gone or len(case.rows) > 1):
-            times += [
-                row.since - BEFORE_OPENING for row in case.rows if row.since and not row.is_intermediate
-            ]
+            times += [row.since - BEFORE_OPENING for row in case.rows if row.since]
         known = [at for at in times if at is not None]
         if known:
             symbols = wanted[VenueId(case.key.exchange, case.key.account)]

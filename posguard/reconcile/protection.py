@@ -47,11 +47,15 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """The verdict on a position's stops; faults says of each stop that does not count why."""
+    """The verdict on a position's stops; faults says of each stop that does not count why.
+
+    wrong holds those that can never protect it: they trade or trigger the wrong way round, or can open a position.
+    """
 
     guard: Guard
     valid: tuple[Stop, ...] = ()
     faults: tuple[str, ...] = ()
+    wrong: tuple[Stop, ...] = ()
     covered: Decimal = Decimal(0)
 
     @property
@@ -69,20 +73,20 @@ def protection_of(position: VenuePosition, orders: Sequence[VenueOrder], lot_ste
     judged = [(stop, _fault(stop, position.side, reference)) for stop in stops]
     valid = tuple(stop for stop, fault in judged if not fault)
     faults = tuple(f"{_named(stop)}: {fault.value}" for stop, fault in judged if fault)
+    wrong = tuple(stop for stop, fault in judged if fault in _WRONG)
     if not valid:
-        wrong = any(fault in _WRONG for _, fault in judged)
-        return Protection(Guard.WRONG_SIDE if wrong else Guard.NONE, faults=faults)
-    whole = [stop for stop in valid if _whole(stop, position, lot_step)]
+        return Protection(Guard.WRONG_SIDE if wrong else Guard.NONE, faults=faults, wrong=wrong)
+    whole = [stop for stop in valid if covers_whole(stop, position, lot_step)]
     covered = (
         position.quantity
         if any(stop.quantity is None for stop in valid)
         else sum((stop.quantity or Decimal(0) for stop in valid), Decimal(0))
     )
     if covered < position.quantity - lot_step:
-        return Protection(Guard.UNDERSIZED, valid, faults, covered)
+        return Protection(Guard.UNDERSIZED, valid, faults, wrong, covered)
     # A trailing stop beside a fixed one is two tools, not one tool twice.
     twice = any(times > 1 for times in Counter(stop.kind for stop in whole).values())
-    return Protection(Guard.TWICE if twice else Guard.COVERED, valid, faults, covered)
+    return Protection(Guard.TWICE if twice else Guard.COVERED, valid, faults, wrong, covered)
 
 
 class _Fault(StrEnum):
@@ -135,7 +139,8 @@ def _stops(position: VenuePosition, orders: Sequence[VenueOrder]) -> list[Stop]:
     return stops
 
 
-def _whole(stop: Stop, position: VenuePosition, lot_step: Decimal) -> bool:
+def covers_whole(stop: Stop, position: VenuePosition, lot_step: Decimal) -> bool:
+    """Whether one stop alone is enough for the whole position."""
     return stop.quantity is None or stop.quantity >= position.quantity - lot_step
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,6 +57,15 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A pass with what it was made from: every key with its rows, its position, its orders and fills."""
+
+    result: Pass
+    situation: Situation
+    comparison: Comparison
+
+
 async def take_pass(
     db: Database,
     gateways: Iterable[Gateway],
@@ -72,6 +81,20 @@ async def take_pass(
     at once); what moved in between is skipped. `progress` gets a short text at each step. Raises PosguardError's where the
     database cannot be read; never for a venue, which is inconclusive then.
     """
+    return (await observe(db, gateways, settings, scope=scope, progress=progress, clock=clock)).result
+
+
+async def observe(
+    db: Database,
+    gateways: Iterable[Gateway],
+    settings: Settings,
+    *,
+    scope: Scope = _EVERYTHING,
+    progress: Say = _silent,
+    clock: Callable[[], datetime] = _utc_now,
+    statistics_too: bool = True,
+) -> Observed:
+    """`take_pass`, with what its findings were made from, for whoever decides further on the same facts."""
     asked = [gateway for gateway in gateways if scope.covers(gateway.venue.exchange)]
     accounts = _accounts(asked)
     started = clock()
@@ -94,10 +117,10 @@ async def take_pass(
         now=started,
         scope=scope,
     )
-    comparison = await _with_fills(situation, {g.venue: g for g in asked}, progress)
+    situation, comparison = await _with_fills(situation, {g.venue: g for g in asked}, progress)
     progress("reading the statistics")
-    statistics = await read_statistics(db, started, scope)
-    return Pass(
+    statistics = await read_statistics(db, started, scope) if statistics_too else {}
+    result = Pass(
         started_at=started,
         finished_at=max(clock(), started),
         findings=comparison.findings,
@@ -113,6 +136,7 @@ async def take_pass(
         positions=comparison.positions,
         protected=comparison.protected,
     )
+    return Observed(result, situation, comparison)
 
 
 async def record_pass(
@@ -212,8 +236,10 @@ def _trouble(gateway: Gateway, error: Exception) -> str:
     return f"the venue could not be asked ({type(error).__name__}); this is a bug, please report it"
 
 
-async def _with_fills(situation: Situation, gateways: Mapping[VenueId, Gateway], progress: Say) -> Comparison:
-    """The comparison with the fills it needs: only of candidate symbols, and only until nothing more would be decided."""
+async def _with_fills(
+    situation: Situation, gateways: Mapping[VenueId, Gateway], progress: Say
+) -> tuple[Situation, Comparison]:
+    """Situation and comparison with the fills needed: only of candidate symbols, and only until nothing more would be decided."""
     comparison = compare(situation)
     for _ in range(_ROUNDS):
         wanted = {
@@ -228,7 +254,7 @@ async def _with_fills(situation: Situation, gateways: Mapping[VenueId, Gateway],
         ])  # fmt: skip
         situation = replace(situation, looks={**situation.looks, **{look.venue: look for look in read}})
         comparison = compare(situation)
-    return comparison
+    return situation, comparison
 
 
 async def _fills(

@@ -44,7 +44,9 @@ SELECT
         j -> 'symbol', j -> 'exchange', j -> 'account', j -> 'position_side', j -> 'status', j -> 'side',
         j -> 'quantity', j -> 'entry_price', j -> 'exchange_order_id', j -> 'stop_loss_order_id',
         j -> 'stop_loss_price', j -> 'stop_loss', j -> 'has_stop_loss'
-    )::text, 'UTF8')), 'hex') AS digest
+    )::text, 'UTF8')), 'hex') AS digest,
+    CASE WHEN jsonb_typeof(j -> 'version') = 'number' THEN (j ->> 'version')::numeric::bigint END AS version,
+    coalesce((j ->> 'core_managed')::boolean, false) AS core_managed
 FROM open_rows
 CROSS JOIN stop_column
 WHERE (:exchange = '' OR exchange = :exchange) AND (:symbol = '' OR canonical = :symbol)
