@@ -11,7 +11,7 @@ Invariants (tests/unit/test_invariants.py holds each by name):
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from posguard.model.finding import Kind, Proof, Severity
@@ -54,7 +54,7 @@ class Comparison:
     wanted_fills: Mapping[VenueId, Mapping[str, datetime]]
     positions: int
     protected: int
-    cases: tuple[KeyCase, ...] = ()
+    cases: tuple[KeyCase, ...] = field(default=(), compare=False)
 
 
 def compare(situation: Situation) -> Comparison:
