@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What opens the exit_reason of a row that is to end as rolled_back rather than closed.
 ROLLED_BACK = "rolled back: "
+# What every client id of the core's begins with.
+OURS = "pg-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,32 @@ class Rival:
         return self.id < row_id or self.status == "active" or not self.core_managed
 
 
+@dataclass(frozen=True, slots=True)
+class OwnedRow:
+    """What the synchroniser has to know of an open row: the core's, or one of the bot's old code."""
+
+    id: int
+    symbol: str
+    position_side: str
+    side: Side | None
+    quantity: Decimal | None
+    status: str | None
+    request_key: str
+    stop_loss_order_id: str | None
+    core_managed: bool
+    leased: bool
+
+
 def client_id(request_key: str, role: str, attempt: int) -> str:
     """The client id of an order: of the request key, the order's role (e entry, s stop, c close) and the attempt.
 
     At most 36 characters that both venues take. The same for whoever asks, so that a successor finds the orders of the
     one before. Everything up to the role names the intent.
     """
+    return f"{intent_of(request_key)}-{role}{attempt}"
+
+
+def intent_of(request_key: str) -> str:
+    """What all client ids of one request key begin with."""
     digest = hashlib.sha256(f"posguard:{request_key}".encode()).digest()[:12]
-    return f"pg-{base64.b32encode(digest).decode().lower().rstrip('=')}-{role}{attempt}"
+    return f"{OURS}{base64.b32encode(digest).decode().lower().rstrip('=')}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 
-from posguard.model.managed import ManagedRow, Rival
+from posguard.model.managed import ManagedRow, OwnedRow, Rival
 from posguard.model.position import TERMINAL, PositionSide, Side, Status, parse_side
 from posguard.model.transitions import Origin
 from posguard.postgres.queries import Statement
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from posguard.model.managed import Alert, Birth
     from posguard.model.position import PositionKey
+    from posguard.model.venue import VenueId
 
 _LOCK = Statement("managed", "lock_key")
 _STANDING = Statement("managed", "standing")
@@ -38,6 +39,8 @@ _ID_OF_REQUEST = Statement("managed", "id_of_request")
 _SWITCH = Statement("managed", "switch")
 _THROW = Statement("managed", "throw_switch")
 _TELL = Statement("managed", "tell")
+_OWNED = Statement("managed", "owned")
+_NOW = Statement("managed", "now")
 
 
 class Standing(NamedTuple):
@@ -224,6 +227,31 @@ async def give_back(connection: Any, row: ManagedRow, *, settled: bool) -> None:
 async def due(connection: Any, settle: timedelta) -> tuple[int, ...]:
     """The ids of the rows that somebody has to go on with, oldest first."""
     return tuple(found["id"] for found in await _DUE.rows(connection, settle=settle))
+
+
+async def owned(connection: Any, venue: VenueId) -> tuple[OwnedRow, ...]:
+    """Every open row of a venue, of the bot's old code too, by id."""
+    return tuple(
+        OwnedRow(
+            id=found["id"],
+            symbol=found["symbol"],
+            position_side=found["position_side"],
+            side=parse_side(found["side"]),
+            quantity=found["quantity"],
+            status=found["status"],
+            request_key=found["request_key"] or "",
+            stop_loss_order_id=found["stop_loss_order_id"],
+            core_managed=found["core_managed"],
+            leased=found["leased"],
+        )
+        for found in await _OWNED.rows(connection, exchange=venue.exchange, account=venue.account)
+    )
+
+
+async def server_time(connection: Any) -> datetime:
+    """The server's clock, aware UTC."""
+    found: datetime = (await _NOW.row(connection))[0]
+    return found
 
 
 async def id_of_request(connection: Any, request_key: str) -> int | None:

@@ -126,6 +126,10 @@ class InProcessVenue:
         await self._travel()
         return FillHistory(self._id, since, wanted, found, complete=True)
 
+    async def market(self, symbol: str) -> MarketRule | None:
+        """The market of a canonical symbol; None where there is none."""
+        return self._markets().get(symbol)
+
     async def permissions(self) -> KeyPermissions:
         """Everything but withdrawing."""
         return KeyPermissions(self._id, can_read=True, can_trade=True, can_withdraw=False, ip_restricted=None)

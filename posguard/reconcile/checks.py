@@ -14,7 +14,7 @@ from posguard.model.position import Status
 from posguard.reconcile.duplicates import matches
 from posguard.reconcile.evidence import row_absence
 from posguard.reconcile.found import finding
-from posguard.reconcile.protection import Guard
+from posguard.model.protection import Guard
 from posguard.reconcile.sides import moment
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from posguard.reconcile.evidence import BEFORE_OPENING, order_absence
 from posguard.reconcile.facts import KeyCase
 from posguard.reconcile.found import finding, in_order
 from posguard.reconcile.judge import UNLISTED, WRONG_ACCOUNT, grace_reason, judge, skipped, within_grace
-from posguard.reconcile.protection import Guard, protection_of
+from posguard.model.protection import Guard, protection_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from posguard.model.venue import VenueOrder
     from posguard.reconcile.facts import Situation, VenueLook
     from posguard.reconcile.judge import Judgement
-    from posguard.reconcile.protection import Protection
+    from posguard.model.protection import Protection
 
 _ENOUGH_TO_TELL = 5  # rows whose order ids are looked for where the account is in doubt
 

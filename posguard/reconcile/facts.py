@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         VenueSnapshot,
         World,
     )
-    from posguard.reconcile.protection import Protection
+    from posguard.model.protection import Protection
     from posguard.settings import Settings
 
 

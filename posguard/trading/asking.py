@@ -46,8 +46,8 @@ def birth_of(
     request: OpenRequest, key: PositionKey, rule: MarketRule | None, settings: CoreSettings
 ) -> Birth:
     """The row of a request, its quantity on the market's lot step. Raises InputError that names the field."""
-    quantity = _positive("quantity", request.quantity)
-    price = _positive("price", request.price)
+    quantity = positive("quantity", request.quantity)
+    price = positive("price", request.price)
     if rule is None:
         raise InputError("symbol", f"{key.symbol} is no linear perpetual that {key.exchange} lists.")
     rounded = (quantity / rule.lot_step).quantize(Decimal(1), ROUND_DOWN) * rule.lot_step
@@ -77,7 +77,8 @@ def birth_of(
     )
 
 
-def _positive(field: str, value: object) -> Decimal:
+def positive(field: str, value: object) -> Decimal:
+    """The value as a Decimal above zero. Raises InputError that names the field."""
     if isinstance(value, float):
         raise InputError(field, "it must be a Decimal; a float's digits are not those that were meant.")
     if not isinstance(value, Decimal | int) or isinstance(value, bool):
@@ -96,11 +97,11 @@ def _stop(
     if request.stop_price is None:
         percent = settings.default_stop_percent
         if request.stop_percent is not None:
-            percent = _positive("stop_percent", request.stop_percent)
+            percent = positive("stop_percent", request.stop_percent)
         if percent >= 100:
             raise InputError("stop_percent", f"{plain(percent)} is not below 100.")
         return None, percent
-    stop = on_tick(_positive("stop_price", request.stop_price), rule)
+    stop = on_tick(positive("stop_price", request.stop_price), rule)
     losing = stop < price if request.side is Side.LONG else stop > price
     if not losing or stop <= 0:
         side = "below" if request.side is Side.LONG else "above"

@@ -11,21 +11,26 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import structlog
+
 from posguard.errors import InputError, RetryableError
 from posguard.model.managed import ROLLED_BACK
 from posguard.model.position import Status
 from posguard.model.transitions import Origin
 from posguard.model.venue import VenueId
 from posguard.postgres import managed
-from posguard.trading.asking import birth_of, key_of
+from posguard.trading.asking import birth_of, key_of, positive
 from posguard.trading.driver import Driver
 from posguard.trading.facts import Wish
 from posguard.trading.ports import Ports, Switch
 from posguard.trading.settings import CoreSettings
+from posguard.trading.stops import on_tick
+from posguard.trading.synchroniser import synchronise_venue
 from posguard.trading.words import Done, Opened, Pass, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from decimal import Decimal
     from types import TracebackType
 
     from posguard.exchange.gateway import TradingGateway
@@ -34,7 +39,9 @@ if TYPE_CHECKING:
     from posguard.trading.ports import Checkpoint, CoreDatabase, OnAlert
     from posguard.trading.words import OpenRequest
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
+_AT_ONCE = 8  # rows that one pass of recovery goes on with at a time
 
 _RESULTS = {
     Status.ACTIVE: Result.ACTIVE,
@@ -202,6 +209,15 @@ class TradingCore:
         """As close, for an open that is not to stand: ends rolled_back where its fill is closed again, failed where it had none."""
         return await self._shielded(self._work_on(position_id, Wish(exit_reason=ROLLED_BACK + reason)))
 
+    async def move_stop(self, position_id: int, trigger: Decimal) -> Done:
+        """Moves the stop-loss of an active row: the new one stands before the old one goes.
+
+        trigger is put on the market's tick. `active` with stop_price the new trigger: moved. `active` with another
+        stop_price: the venue refused, and the old stop stands. Raises InputError where trigger is no price.
+        """
+        positive("trigger", trigger)
+        return await self._shielded(self._work_on(position_id, Wish(trigger=trigger)))
+
     async def _work_on(self, position_id: int, wish: Wish) -> Done:
         row, leased_at = await self._claim(position_id)
         if row is None or leased_at is None:
@@ -211,6 +227,13 @@ class TradingCore:
         if gateway is None or rule is None:
             await self._give_back(row)
             return Done(Result.REFUSED, position_id, f"no gateway reaches {row.key}; nothing was sent")
+        if wish.trigger is not None:
+            if row.status is not Status.ACTIVE:
+                await self._give_back(row)
+                return Done(
+                    Result.REFUSED, position_id, f"row #{row.id} is {row.status}; no stop-loss was moved"
+                )
+            wish = Wish(trigger=on_tick(wish.trigger, rule))
         driver = Driver(self._ports, gateway, rule, Origin.MANUAL, leased_at)
         return done(await driver.drive(row, wish=wish))
 
@@ -261,7 +284,13 @@ class TradingCore:
         """One pass over the rows that nobody goes on with: each is claimed and driven by what the venue really holds."""
         async with self._ports.database.connection() as connection:
             ids = await managed.due(connection, self._ports.settings.settle_after)
-        rows = [await self._recover_one(each) for each in ids]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(position_id: int) -> ManagedRow | None:
+            async with gate:
+                return await self._recover_one(position_id)
+
+        rows = await asyncio.gather(*(one(each) for each in ids))
         met = [row for row in rows if row is not None]
         return Pass(
             recovered=tuple(row.id for row in met if row.ended or row.status is Status.ACTIVE),
@@ -279,6 +308,39 @@ class TradingCore:
             await self._give_back(row)
             return None
         return await Driver(self._ports, gateway, rule, Origin.RECOVERY, at).drive(row)
+
+    async def synchronise(self) -> Pass:
+        """One pass over every venue: what no open row owns is adopted and protected, active rows are looked after."""
+        found = await asyncio.gather(
+            *(synchronise_venue(self._ports, gateway) for gateway in self._ports.gateways.values())
+        )
+        return Pass(
+            adopted=tuple(each for one in found for each in one.adopted),
+            protected=tuple(each for one in found for each in one.protected),
+            closed=tuple(each for one in found for each in one.closed),
+            flagged=tuple(each for one in found for each in one.flagged),
+            inconclusive=tuple(one.inconclusive for one in found if one.inconclusive),
+        )
+
+    async def run(self) -> None:
+        """Recovery at once and every recover_every, the synchroniser every synchronise_every, until cancelled.
+
+        What a pass raises is logged, and the next pass comes all the same.
+        """
+        settings = self._ports.settings
+        await asyncio.gather(
+            self._again_and_again(self.recover, settings.recover_every.total_seconds()),
+            self._again_and_again(self.synchronise, settings.synchronise_every.total_seconds()),
+        )
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[Pass]], seconds: float) -> None:
+        while True:
+            try:
+                done = await work()
+                log.debug("core_pass", work=work.__name__, result=str(done))
+            except Exception as error:  # noqa: BLE001  the next pass must come whatever this one met
+                log.error("core_pass_failed", work=work.__name__, error=f"{type(error).__name__}: {error}")
+            await self._ports.settings.clock.sleep(seconds)
 
     # -- the kill switch
 

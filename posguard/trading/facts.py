@@ -37,10 +37,11 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the caller of close, rollback or move_stop wants of a row beside what its status wants by itself."""
+    """What is wanted of a row beside what its status wants by itself: closed, its stop moved, or looked after by the synchroniser."""
 
     exit_reason: str | None = None
     trigger: Decimal | None = None
+    verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class CoreSettings:
     recover_every: timedelta = timedelta(seconds=15)
     synchronise_every: timedelta = timedelta(seconds=30)
     synchronise_gap: timedelta = timedelta(seconds=1)
+    adopts: bool = True
     default_stop_percent: Decimal = Decimal(5)
     clock: Clock = field(default_factory=RealClock)
 

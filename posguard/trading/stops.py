@@ -5,9 +5,12 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
-from posguard.model.managed import client_id
+from posguard.model.managed import client_id, intent_of
+from posguard.model.money import differs
 from posguard.model.order import OrderState, Outcome, Sight, Why
 from posguard.model.position import Side, Status
+from posguard.model.protection import Guard, protection_of
+from posguard.model.transitions import Origin
 from posguard.trading.exits import closing, position_in, proven_gone, wants_out
 from posguard.trading.facts import Ask, Cancel, Leave, Move, Need, Order, Send, Wait
 from posguard.trading.troubles import flagged
@@ -15,7 +18,8 @@ from posguard.trading.troubles import flagged
 if TYPE_CHECKING:
     from posguard.model.managed import ManagedRow
     from posguard.model.order import OrderReply, SeenOrder
-    from posguard.model.venue import MarketRule
+    from posguard.model.protection import Protection
+    from posguard.model.venue import MarketRule, VenueOrder
     from posguard.trading.facts import Facts, Step
 
 # Refusals that say nothing about the stop: another one would fare the same, and so would a close.
@@ -28,12 +32,27 @@ def on_tick(price: Decimal, rule: MarketRule) -> Decimal:
 
 
 def stop_for(row: ManagedRow, facts: Facts) -> Decimal:
-    """The stop's trigger: the price that was asked for, else the distance from the entry."""
+    """The stop's trigger: the price that was asked for, else the distance from the entry.
+
+    A position that was adopted keeps clear of today's price: nobody asked for it to be closed at once.
+    """
+    percent = row.stop_percent or facts.settings.default_stop_percent
     if row.stop_percent is None and row.stop_loss_price is not None:
-        return row.stop_loss_price
-    distance = row.entry_price * (row.stop_percent or facts.settings.default_stop_percent) / 100
-    price = row.entry_price - distance if row.side is Side.LONG else row.entry_price + distance
-    return max(on_tick(price, facts.rule), facts.rule.tick_size)
+        price = row.stop_loss_price
+    else:
+        price = away(row.entry_price, percent, row.side, facts.rule)
+    held = position_in(facts.snapshots[-1], row) if facts.snapshots else None
+    if row.origin is Origin.SYNC and held is not None and held.mark_price is not None:
+        through = price >= held.mark_price if row.side is Side.LONG else price <= held.mark_price
+        return away(held.mark_price, percent, row.side, facts.rule) if through else price
+    return price
+
+
+def away(price: Decimal, percent: Decimal, side: Side, rule: MarketRule) -> Decimal:
+    """A price on the losing side of another one, by a distance in percent of it."""
+    distance = price * percent / 100
+    found = price - distance if side is Side.LONG else price + distance
+    return max(on_tick(found, rule), rule.tick_size)
 
 
 def fixed_stop(row: ManagedRow, facts: Facts, why: str, *, again: bool = False) -> Step:
@@ -102,6 +121,8 @@ def _refused(row: ManagedRow, facts: Facts, reply: OrderReply) -> Step:
         return fixed_stop(row, facts, why, again=True)
     if reply.why in CANNOT_SEND:
         return flagged(row, f"{why}; the position has no stop-loss", settled=True)
+    if row.origin is Origin.SYNC:
+        return flagged(row, f"{why}; the adopted position has no stop-loss", settled=True)
     # The refused order never was, so the row names none.
     return closing(row.but(stop_client_id=None), f"rolled back: {why}", why)
 
@@ -114,6 +135,8 @@ def _seen_stop(row: ManagedRow, facts: Facts, order: SeenOrder) -> Step:
     why = f"the stop-loss ended as {order.state}"
     if facts.tries < facts.settings.stop_tries:
         return fixed_stop(row, facts, why, again=True)
+    if row.origin is Origin.SYNC:
+        return flagged(row, f"{why}; the adopted position has no stop-loss", settled=True)
     return closing(row, f"rolled back: {why}", why)
 
 
@@ -163,6 +186,8 @@ def decide_active(row: ManagedRow, facts: Facts) -> Step:
     """A protected row: closed or moved where somebody wishes it, looked after where its owner died over it."""
     if out := wants_out(row, facts):
         return out
+    if facts.wish and facts.wish.verify and not facts.unsent:
+        return verified(row, facts)
     if facts.unsent:
         if facts.engaged:
             return _old_stop(row, facts, "the kill switch is engaged; the stop-loss stays where it was")
@@ -188,6 +213,60 @@ def decide_active(row: ManagedRow, facts: Facts) -> Step:
     if order.state in {OrderState.TRIGGERED, OrderState.FILLED}:
         return fired(row, facts)
     return _old_stop(row, facts, f"the new stop-loss ended as {order.state}")
+
+
+def verified(row: ManagedRow, facts: Facts) -> Step:
+    """An active row beside what the venue holds: its quantity follows the venue's, and an uncovered position gets a stop."""
+    if not facts.snapshots:
+        return Ask(Need.SNAPSHOT)
+    look = facts.snapshots[-1]
+    if not look.complete:
+        return Leave(settled=True)
+    held = position_in(look, row)
+    if held is None:
+        if any((p.symbol, p.position_side) == (row.symbol, row.position_side) for p in look.positions):
+            return flagged(row, "the venue holds the other side of it", settled=True)
+        return proven_gone(row, facts, "the venue shows no position any more")
+    orders = [o for o in look.orders if (o.symbol, o.position_side) == (row.symbol, row.position_side)]
+    guard = protection_of(held, orders, facts.rule.lot_step)
+    if guard.guard is Guard.UNPRICED:
+        return Leave(settled=True)
+    now = row.but(quantity=held.quantity)
+    if not guard.covers:
+        why = f"the venue holds {held.quantity} and {guard.guard} of a stop-loss"
+        return fixed_stop(now, facts, why)
+    return _covered(row, now, facts, orders, guard)
+
+
+def _covered(
+    row: ManagedRow, now: ManagedRow, facts: Facts, orders: list[VenueOrder], guard: Protection
+) -> Step:
+    """A protected row: it names a stop that stands, and of its own stops one stands."""
+    valid = {stop.order_id: stop for stop in guard.valid}
+    if row.stop_loss_order_id not in valid:
+        stop = guard.valid[0]
+        named = next((o.client_order_id for o in orders if o.order_id == stop.order_id), None)
+        mine = named if named is not None and named.startswith(intent_of(row.request_key)) else None
+        return activated(
+            now.but(stop_client_id=mine), stop.order_id, stop.trigger, "another stop-loss stands"
+        )
+    if differs(row.quantity, now.quantity, step=facts.rule.lot_step):
+        return activated(now, row.stop_loss_order_id, None, f"the venue holds {now.quantity}")
+    stale = [o for o in orders if _is_stale(o, row)]
+    if stale and not facts.canceled and _holds_without(guard, stale[0].order_id, now.quantity):
+        return Cancel(conditional=True, order_id=stale[0].order_id)
+    return Leave(settled=True)
+
+
+def _is_stale(order: VenueOrder, row: ManagedRow) -> bool:
+    """Whether an order is a stop of the row's that the row does not name any more."""
+    named = order.client_order_id or ""
+    return named.startswith(f"{intent_of(row.request_key)}-s") and order.order_id != row.stop_loss_order_id
+
+
+def _holds_without(guard: Protection, order_id: str, quantity: Decimal) -> bool:
+    rest = [stop for stop in guard.valid if stop.order_id != order_id]
+    return any(stop.quantity is None or stop.quantity >= quantity for stop in rest)
 
 
 def _one_stop(row: ManagedRow, facts: Facts, order: SeenOrder) -> Step:

@@ -287,3 +287,26 @@ SET engaged = :engaged, reason = :reason, actor = :actor, changed_at = clock_tim
 INSERT INTO posguard.alert_outbox (key, severity, kind, position_id, text)
 VALUES (:key, :severity, :kind, :position_id, :text)
 ON CONFLICT (key) DO NOTHING;
+
+-- name: owned
+-- Every open row of a venue, of the old code's too, and the server's clock: what changed since is asked against it.
+SELECT
+    p.id,
+    upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS symbol,
+    p.position_side,
+    p.side,
+    p.quantity,
+    p.status,
+    p.request_key,
+    p.stop_loss_order_id,
+    p.core_managed,
+    p.lease_owner IS NOT NULL AS leased
+FROM monitoring.positions AS p
+WHERE
+    lower(btrim(p.exchange) COLLATE "C") = :exchange
+    AND p.account = :account
+    AND coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+ORDER BY p.id;
+
+-- name: now$
+SELECT clock_timestamp();
