@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from posguard.model.finding import Kind, Proof, Severity
 from posguard.model.money import plain
 from posguard.model.position import Status
+from posguard.model.protection import Guard
 from posguard.reconcile.duplicates import matches
 from posguard.reconcile.evidence import row_absence
 from posguard.reconcile.found import finding
-from posguard.model.protection import Guard
 from posguard.reconcile.sides import moment
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from posguard.model.finding import Kind, Proof, Severity
 from posguard.model.position import PositionKey, PositionSide
+from posguard.model.protection import Guard, protection_of
 from posguard.model.venue import VenueId
 from posguard.reconcile import checks
 from posguard.reconcile.breaker import breakers
@@ -24,7 +25,6 @@ from posguard.reconcile.evidence import BEFORE_OPENING, order_absence
 from posguard.reconcile.facts import KeyCase
 from posguard.reconcile.found import finding, in_order
 from posguard.reconcile.judge import UNLISTED, WRONG_ACCOUNT, grace_reason, judge, skipped, within_grace
-from posguard.model.protection import Guard, protection_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from posguard.model.finding import Finding, Skipped, VenueVerdict
     from posguard.model.position import PositionRow
+    from posguard.model.protection import Protection
     from posguard.model.venue import VenueOrder
     from posguard.reconcile.facts import Situation, VenueLook
     from posguard.reconcile.judge import Judgement
-    from posguard.model.protection import Protection
 
 _ENOUGH_TO_TELL = 5  # rows whose order ids are looked for where the account is in doubt
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from posguard.model.position import PositionRow
+    from posguard.model.protection import Protection
     from posguard.model.venue import (
         FillHistory,
         MarketRule,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         VenueSnapshot,
         World,
     )
-    from posguard.model.protection import Protection
     from posguard.settings import Settings
 
 

@@ -339,7 +339,7 @@ class TradingCore:
                 done = await work()
                 log.debug("core_pass", work=work.__name__, result=str(done))
             except Exception as error:  # noqa: BLE001  the next pass must come whatever this one met
-                log.error("core_pass_failed", work=work.__name__, error=f"{type(error).__name__}: {error}")
+                log.warning("core_pass_failed", work=work.__name__, error=f"{type(error).__name__}: {error}")
             await self._ports.settings.clock.sleep(seconds)
 
     # -- the kill switch
