@@ -21,9 +21,9 @@ from posguard.cleanup.stops import (
 from posguard.model.money import plain
 from posguard.model.plan import NEW_STOP, NOW, Action, Change, Choice, Given
 from posguard.model.position import PositionSide, Side, Status
+from posguard.model.protection import covers_whole
 from posguard.model.venue import OrderKind
 from posguard.reconcile.duplicates import suggested_survivor
-from posguard.reconcile.protection import covers_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from posguard.cleanup.about import About
     from posguard.model.plan import LeftOut, Line
     from posguard.model.position import PositionRow
+    from posguard.model.protection import Stop
     from posguard.model.venue import VenueOrder
     from posguard.reconcile.facts import KeyCase
-    from posguard.reconcile.protection import Stop
 
 _CLOSED = "closed by cleanup: no stop could be placed"
 _CLOSABLE = frozenset({Status.ACTIVE, Status.PENDING_SL, Status.ENTRY_PLACED})
