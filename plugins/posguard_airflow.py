@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
+from weakref import WeakSet
 
 from pydantic import SecretStr, ValidationError
 
@@ -19,7 +21,7 @@ from posguard.model.venue import World
 from posguard.settings import EXCHANGES, ExchangeName, Settings, VenueSettings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ OWNER = "posguard"
 # What asyncpg and libpq both read from an address; anything else in a Connection's extra is Airflow's own.
 _ADDRESS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs")
 _VENUE_OPTIONS = {"world", "account", "hedge"}
+
+Said = TypeVar("Said", bound=Exception)
+_said: WeakSet[Exception] = WeakSet()  # what the task's log has in its one line already
 
 
 class Connection(Protocol):
@@ -127,7 +132,10 @@ def read_connections(*, venues: bool = True) -> Settings:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turns posguard's errors into Airflow's, one line each: retried where a retry can cure, else failed at once."""
+    """Turns posguard's errors into Airflow's, one line each: retried where a retry can cure, else failed at once.
+
+    The line in the task's log is all that is said of them; a bug keeps its traceback.
+    """
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
     try:
@@ -135,11 +143,34 @@ def one_line() -> Iterator[None]:
     except PosguardBugError:
         raise
     except RetryableError as error:
-        log.error("%s", error)  # noqa: TRY400 - the operator's line, without a traceback
-        raise AirflowException(str(error)) from None
+        raise said(AirflowException(str(error))) from None
     except OperatorError as error:
-        log.error("%s", error)  # noqa: TRY400
-        raise AirflowFailException(str(error)) from None
+        raise said(AirflowFailException(str(error))) from None
+
+
+def said(error: Said) -> Said:
+    """Logs the error's line; the task runner, which logs a traceback of whatever ends a task, adds nothing to it."""
+    import structlog
+
+    log.error("%s", error)
+    _said.add(error)
+    processors = structlog.get_config()["processors"]
+    # In place: the runner's logger was bound long ago and holds this very list.
+    if isinstance(processors, list) and _drop_said not in processors:
+        processors.insert(0, _drop_said)
+    return error
+
+
+def _drop_said(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    import structlog
+
+    given = event.get("exc_info")
+    if isinstance(given, tuple):
+        given = given[1]
+    raised = sys.exc_info()[1] if given is True else given
+    if isinstance(raised, Exception) and raised in _said:
+        raise structlog.DropEvent
+    return event
 
 
 def _connection(name: str) -> Connection | None:

@@ -10,7 +10,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from posguard_airflow import one_line, read_connections
+from posguard_airflow import one_line, read_connections, said
 
 from posguard.errors import SchemaError
 
@@ -98,9 +98,7 @@ def verdict(run_id: int) -> None:
     if run.conclusive:
         log.info("Every venue was judged.")
         return
-    line = inconclusive_line(run)
-    log.error("%s", line)
-    raise AirflowFailException(line) from None
+    raise said(AirflowFailException(inconclusive_line(run)))
 
 
 def inconclusive_line(run: StoredRun) -> str:
