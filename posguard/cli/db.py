@@ -29,6 +29,7 @@ class RoleName(StrEnum):
 
     MIGRATION = "migration"
     READER = "reader"
+    CORE = "core"
     CLEANUP = "cleanup"
 
 
@@ -182,7 +183,7 @@ def roles(
         str, typer.Option("--prefix", help="Names the roles PREFIX_reader and so on.")
     ] = "posguard",
 ) -> None:
-    """Print the SQL of the database roles posguard works under: migration, reader, cleanup. Connects to nothing.
+    """Print the SQL of the database roles posguard works under: migration, reader, core, cleanup. Connects to nothing.
 
     Read it, run it as the database's owner, then give each role a password (\\password in psql). No password is in it,
     and running it again is fine.

@@ -15,7 +15,7 @@ from posguard.model.position import PositionSide, Status
 from posguard.model.protection import protection_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from posguard.model.managed import OwnedRow
     from posguard.model.venue import VenueOrder, VenuePosition, VenueSnapshot
@@ -79,11 +79,37 @@ def _amiss(row: OwnedRow, look: VenueSnapshot) -> bool:
     return row.stop_loss_order_id not in named or len(ours) > 1
 
 
+def _one_a_leg(orders: Iterable[VenueOrder]) -> list[VenueOrder]:
+    """Of several at most one in a pass: each was judged by the others' standing."""
+    return list({(order.symbol, order.position_side): order for order in orders}.values())
+
+
+def still_orphans(orders: Sequence[VenueOrder], rows: Sequence[OwnedRow]) -> list[VenueOrder]:
+    """Those that no row which is open by now has placed."""
+    return [order for order in orders if not _has_owner(order, rows)]
+
+
+def _has_owner(order: VenueOrder, rows: Sequence[OwnedRow]) -> bool:
+    named = order.client_order_id or ""
+    return any(named.startswith(intent_of(row.request_key)) for row in rows if row.request_key)
+
+
 def _is_orphan(
     order: VenueOrder, rows: Sequence[OwnedRow], first: VenueSnapshot, second: VenueSnapshot
 ) -> bool:
-    """A stop of the core's own on a market where neither a position nor an open row is."""
+    """A stop that the core placed for a row that is no longer open, where nothing stands or what stands is covered without it."""
     if not order.conditional or not (order.client_order_id or "").startswith(OURS):
         return False
-    held = any(p.symbol == order.symbol for p in (*first.positions, *second.positions))
-    return not held and not any(row.symbol == order.symbol for row in rows)
+    if _has_owner(order, rows):
+        return False
+    if not any(p.symbol == order.symbol for p in (*first.positions, *second.positions)):
+        return True
+    return _covered_without(order, first) and _covered_without(order, second)
+
+
+def _covered_without(order: VenueOrder, look: VenueSnapshot) -> bool:
+    leg = (order.symbol, order.position_side)
+    held = [p for p in look.positions if _leg(p) == leg]
+    rule = look.markets.get(order.symbol)
+    others = [o for o in look.orders if (o.symbol, o.position_side) == leg and o.order_id != order.order_id]
+    return rule is not None and all(protection_of(p, others, rule.lot_step).covers for p in held)

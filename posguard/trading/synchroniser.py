@@ -18,7 +18,7 @@ from posguard.model.protection import protection_of
 from posguard.model.transitions import Origin
 from posguard.postgres import managed
 from posguard.postgres.findings import ignore_rules
-from posguard.trading.comparing import compare
+from posguard.trading.comparing import compare, still_orphans
 from posguard.trading.driver import Driver
 from posguard.trading.facts import Wish
 from posguard.trading.permit import Permit, permitted
@@ -70,8 +70,11 @@ class Synchroniser:
                 await self._adopt(position, second, asked_at)
         for row_id in found.amiss:
             await self._look_after(row_id, second)
-        for order in found.orphaned_stops:
-            await self._remove(order)
+        if found.orphaned_stops:
+            async with self.ports.database.connection() as connection:
+                rows = await managed.owned(connection, venue)
+            for order in still_orphans(found.orphaned_stops, rows):
+                await self._remove(order)
 
     async def _look(self) -> VenueSnapshot | None:
         await self.ports.checkpoint("before snapshot")
@@ -172,13 +175,8 @@ class Synchroniser:
             into.append(row.id)
 
     async def _remove(self, order: VenueOrder) -> None:
-        """A stop of ours that was left behind: flat is proven by two looks, and no open row came in between."""
+        """A stop of the core's own that was left behind: two looks show that nothing needs it."""
         ports, settings = self.ports, self.ports.settings
-        key = self.gateway.venue.key(order.symbol, order.position_side)
-        async with ports.database.connection() as connection:
-            there = await managed.standing(connection, key, "")
-        if there.held is not None:
-            return
         until = settings.clock.monotonic() + settings.lease.total_seconds()
         await ports.checkpoint("before cancel")
         with permitted(Permit(until, settings.clock.monotonic, ports.switch.held)):

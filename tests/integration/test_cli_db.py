@@ -138,7 +138,7 @@ def roles(server_dsn):
     """A prefix of role names of this test's own; what bears it is dropped afterwards."""
     prefix = f"p{uuid.uuid4().hex[:8]}"
     yield prefix
-    for role in ("cleanup", "reader", "migration"):
+    for role in ("cleanup", "core", "reader", "migration"):
         run_script(server_dsn, f"DROP ROLE IF EXISTS {prefix}_{role}")
 
 
@@ -157,7 +157,7 @@ def with_roles(bare_bot_dsn, roles, tmp_path):
     for role in ("migration", "reader", "cleanup"):
         run_script(bare_bot_dsn, f"ALTER ROLE {roles}_{role} PASSWORD '{PASSWORD}'")
     yield bare_bot_dsn, roles
-    for role in ("cleanup", "reader", "migration"):
+    for role in ("cleanup", "core", "reader", "migration"):
         run_script(bare_bot_dsn, f"DROP OWNED BY {roles}_{role} CASCADE")
 
 
