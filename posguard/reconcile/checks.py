@@ -195,13 +195,14 @@ def unrecorded_stops(case: KeyCase, *, waits: bool) -> Iterator[Finding]:
         if row.records_stop or row.is_intermediate:
             continue
         beside = case.covered
+        doubted = bool(case.unsure) and case.agreeing < 2
         known = "a live stop covers the position" if beside else _held(case)
         yield finding(
             case,
             Kind.STOP_NOT_RECORDED,
             Severity.INFO if beside else Severity.CRITICAL,
             f"{case.key}: row #{row.id} records no stop; {known}",
-            proof=Proof.PROVEN if case.judged else Proof.SUSPECTED,
+            proof=Proof.PROVEN if case.judged and not doubted else Proof.SUSPECTED,
             subject=str(row.id),
             rows=(row,),
             orders=[order for order in case.orders if order.conditional],

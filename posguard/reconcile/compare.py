@@ -71,9 +71,15 @@ def compare(situation: Situation) -> Comparison:
     left_out = skipped(judgement, situation)
     rows_read = len(judgement.rows) + len(judgement.moved)
     unpriced = {case.key for case in cases if case.protection and case.protection.guard is Guard.UNPRICED}
+    unsure = {case.key: case for case in cases if _orders_decide(case)}
     notes = [
         f"{key}: neither mark nor entry price is known, so that its stops were not judged"
         for key in sorted(unpriced)
+    ]
+    notes += [
+        f"{key}: not every snapshot shows the live order {', '.join(o.order_id for o in case.unsure)}: nothing of it is"
+        " resolved by this pass"
+        for key, case in sorted(unsure.items())
     ]
     notes += [b.sentence for b in breakers(found, situation.after, judgement.conclusive) if b.tripped]
     return Comparison(
@@ -83,7 +89,7 @@ def compare(situation: Situation) -> Comparison:
         rows_compared=rows_read - sum(len(part.row_ids) for part in left_out),
         skipped=left_out,
         notes=(*judgement.notes, *notes),
-        inconclusive_keys=frozenset({*judgement.blind, *judgement.waits, *unpriced}),
+        inconclusive_keys=frozenset({*judgement.blind, *judgement.waits, *unpriced, *unsure}),
         wanted_fills=_wanted_fills(situation, judgement, cases),
         positions=sum(case.position is not None for case in cases),
         protected=sum(case.covered for case in cases),
@@ -96,7 +102,7 @@ def _keys(situation: Situation, judgement: Judgement) -> list[PositionKey]:
     keys = {row.key for row in judgement.rows}
     for venue in judgement.conclusive:
         look = situation.looks[venue]
-        keys |= {*look.holdings[-1], *look.orders[-1]}
+        keys |= {*look.holdings[-1], *(key for orders in look.orders for key in orders)}
     return sorted(key for key in keys if situation.scope.covers(key.exchange, key.symbol))
 
 
@@ -129,6 +135,7 @@ def _case(situation: Situation, judgement: Judgement, key: PositionKey, rows: li
         market=look.markets.get(key.symbol),
         protection=guards[-1],
         agreeing=_agreeing(guards),
+        unsure=look.unsure_orders(key),
         fills=look.fills.get(key.symbol),
     )
 
@@ -153,6 +160,20 @@ def _agreeing(guards: Sequence[Protection | None]) -> int:
             break
         count += 1
     return count
+
+
+def _orders_decide(case: KeyCase) -> bool:
+    """Whether orders that not every snapshot shows make a difference: to what is left behind, or to what protects.
+
+    A stop that trails by a new order changes no verdict.
+    """
+    if case.position is None:
+        return any(_could_be_left_behind(order) for order in case.unsure)
+    return bool(case.unsure) and case.agreeing < case.limits.snapshots
+
+
+def _could_be_left_behind(order: VenueOrder) -> bool:
+    return order.only_reduces or order.conditional
 
 
 def _closed_a_moment_ago(case: KeyCase) -> bool:
@@ -209,7 +230,7 @@ def _left_behind(situation: Situation, judgement: Judgement, case: KeyCase) -> l
     return [
         order
         for order in case.orders
-        if (order.only_reduces or order.conditional)
+        if _could_be_left_behind(order)
         and (order.order_id in earlier or len(look.snapshots) == 1)
     ]
 

@@ -64,11 +64,13 @@ def suggested_survivor(case: KeyCase) -> tuple[PositionRow, str]:
         ("its stop is the one that lives on the venue", _stop_lives),
     )
     left = list(case.rows)
-    for why, test in tests:
+    for why, test in tests[:1] if case.unsure else tests:
         kept = [row for row in left if test(case, row)]
         if len(kept) == 1:
             return kept[0], why
         left = kept or left
+    if case.unsure:
+        return left[0], "the oldest, as the quantity does not decide and its orders differ between snapshots"
     return left[0], "the oldest, as neither quantity nor order ids nor stop decide"
 
 

@@ -88,6 +88,12 @@ class VenueLook:
             found.append({key: tuple(sorted(orders, key=_by_id)) for key, orders in by_key.items()})
         return tuple(found)
 
+    def unsure_orders(self, key: PositionKey) -> tuple[VenueOrder, ...]:
+        """A key's live orders that not every snapshot shows: they came, or went, or a list left them out."""
+        shown = [{order.order_id: order for order in orders.get(key, ())} for orders in self.orders]
+        known = {order_id: order for orders in shown for order_id, order in orders.items()}
+        return tuple(known[order_id] for order_id in sorted(known) if any(order_id not in o for o in shown))
+
     @cached_property
     def legs(self) -> Mapping[str, frozenset[PositionSide]]:
         """The legs that the last snapshot holds of each symbol."""
@@ -136,7 +142,8 @@ class KeyCase:
 
     rows are the open rows that neither moved nor wait within grace, by age. judged tells whether the venue side of this
     key can be believed; position, orders and protection are empty where it cannot. agreeing counts the snapshots, back
-    from the last one, that give the same protection.
+    from the last one, that give the same protection. unsure are the live orders that some of the snapshots show
+    and others do not.
     """
 
     key: PositionKey
@@ -150,6 +157,7 @@ class KeyCase:
     market: MarketRule | None = None
     protection: Protection | None = None
     agreeing: int = 0
+    unsure: tuple[VenueOrder, ...] = ()
     fills: FillHistory | None = None
 
     @property

@@ -208,6 +208,54 @@ async def test_a_list_of_orders_that_comes_back_empty_once_makes_nothing_unprote
 
 
 @pytest.mark.parametrize("exchange", VENUES)
+async def test_a_list_of_orders_that_leaves_some_out_decides_nothing(db, control, gateways, exchange):
+    """An order left behind, a second stop, the second half of a stop: each is left out of one list of a pass."""
+    await open_row(db, exchange, "SOLUSDT", "long", "2")
+    stop = {"venue": exchange, "side": "sell", "reduce_only": True}
+    sol = {"venue": exchange, "symbol": "SOLUSDT", "amount": "2", "entry": "150"}
+    left_out_in_turn = [
+        {"symbol": "SOLUSDT", "qty": "1", "trigger": "140", "client_id": "half-1", **stop},
+        {"symbol": "SOLUSDT", "qty": "1", "trigger": "139", "client_id": "half-2", **stop},
+        {"symbol": "BTCUSDT", "qty": "0.5", "trigger": "56000", "client_id": "second", **stop},
+        {"symbol": "ADAUSDT", "qty": "70", "trigger": "0.3", "client_id": "left-behind", **stop},
+    ]
+    if exchange == "bybit":  # which lists the newest first
+        await control.load(positions=[sol], orders=left_out_in_turn[::-1])
+        await healthy(db, control, exchange)
+    else:
+        await healthy(db, control, exchange)
+        await control.load(positions=[sol], orders=left_out_in_turn)
+    here = {(Kind.ZOMBIE_ORDER, "ADAUSDT"), (Kind.DUPLICATE_STOP, "BTCUSDT")}
+    first = await take_pass(db, gateways, QUICK)
+    assert {(f.kind, f.symbol) for f in first.findings} == here
+    assert not [note for note in first.notes if "not every snapshot" in note]
+    await record_pass(db, first, source="cli")
+    listing = {"venue": exchange, "path": ORDERS[exchange], "parameters": COIN[exchange]}
+    for keep in (5, 4, 3):
+        markets = (
+            {"ADAUSDT", "BTCUSDT", "SOLUSDT"}
+            if keep == 3
+            else {"ADAUSDT", "BTCUSDT"}
+            if keep == 4
+            else {"ADAUSDT"}
+        )
+        for reading in (1, 2):
+            await control.fault("partial_list", nth=reading, keep=str(keep), **listing)
+            result = await take_pass(db, gateways, QUICK)
+            assert result.conclusive, [v.reasons for v in result.venues]
+            kept = {key.symbol for key in result.inconclusive_keys if key.exchange == exchange}
+            assert kept == markets, (keep, reading)
+            assert len([note for note in result.notes if "not every snapshot" in note]) == len(markets)
+            claimed = {(f.kind, f.symbol) for f in result.findings if f.proof is Proof.PROVEN}
+            assert claimed <= here
+            run = await record_pass(db, result, source="cli")
+            assert "resolved" not in run.counts
+            await control.clear_faults()
+    states = {(f["kind"], f["symbol"]): (f["state"], f["clean_passes"]) for f in await dump(db, "findings")}
+    assert {one: states[one] for one in here} == dict.fromkeys([(k.value, s) for k, s in here], ("open", 0))
+
+
+@pytest.mark.parametrize("exchange", VENUES)
 async def test_a_venue_that_is_down_is_inconclusive_for_hours_and_nothing_is_resolved(
     db, control, gateways, exchange
 ):

@@ -12,7 +12,7 @@ from posguard.reconcile.compare import compare
 from tests.unit.reconcile.scenario import lines, situation
 
 LINES = lines()
-_QUOTED = re.compile(r'(skipped|inconclusive|says) "(.+)"')
+_QUOTED = re.compile(r'(skipped|inconclusive|says|kept) "(.+)"')
 
 
 @pytest.mark.parametrize("line", LINES, ids=str)
@@ -24,9 +24,12 @@ def test_line(line):
     assert seen == wanted
     skipped = " / ".join(part.reason for part in found.skipped)
     reasons = " / ".join(reason for v in found.verdicts for reason in v.reasons)
+    notes = " / ".join(note for note in found.notes if "not every snapshot shows" in note)
+    assert bool(notes) is ("kept" in line.found)
+    assert not notes or found.inconclusive_keys
     texts = " / ".join(text for f in found.findings for text in (f.title, *f.evidence))
     for what, text in (_QUOTED.fullmatch(part).groups() for part in told if _QUOTED.fullmatch(part)):
-        assert text in {"skipped": skipped, "inconclusive": reasons, "says": texts}[what]
+        assert text in {"skipped": skipped, "inconclusive": reasons, "says": texts, "kept": notes}[what]
     if "inconclusive" not in line.found:
         assert not reasons
     if "skipped" not in line.found and "inconclusive" not in line.found and "unresolved" not in line.found:
