@@ -230,8 +230,7 @@ def _left_behind(situation: Situation, judgement: Judgement, case: KeyCase) -> l
     return [
         order
         for order in case.orders
-        if _could_be_left_behind(order)
-        and (order.order_id in earlier or len(look.snapshots) == 1)
+        if _could_be_left_behind(order) and (order.order_id in earlier or len(look.snapshots) == 1)
     ]
 
 
