@@ -201,6 +201,11 @@ def _venue_from_environment(exchange: ExchangeName, env: dict[str, str]) -> Venu
         ) from None
 
 
+def world_of(exchange: str) -> World:
+    """The world that the environment and .env name for an exchange, its key set or not. Raises SettingsError."""
+    return world_from_environment(exchange, {**_env_file(), **os.environ})
+
+
 def _secret(text: str | None) -> SecretStr | None:
     return SecretStr(text) if text else None
 

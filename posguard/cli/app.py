@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, cleanup, db, demo, diagnose, findings, output, simulator
+from posguard.cli import check, cleanup, db, demo, diagnose, findings, output, reproduce, simulator
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -36,6 +36,7 @@ app.command()(diagnose.diagnose)
 app.command()(diagnose.reconcile)
 app.command()(cleanup.cleanup)
 app.command()(simulator.simulator)
+app.command()(reproduce.reproduce)
 app.add_typer(findings.app, name="findings")
 app.add_typer(db.app, name="db")
 

@@ -100,6 +100,27 @@ def progress(text: str) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
+@contextmanager
+def bar(text: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar on stderr; silent where stderr is no terminal. Yields the function that takes how much is done, and news."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _news: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[news]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(text, total=total, news="")
+        yield lambda done, news: shown.update(task, completed=done, news=news)
+
+
 def log_to_stderr(*, verbose: bool) -> None:
     """Sends all logging to stderr: errors alone, or with `verbose` everything from INFO."""
     import logging

@@ -50,10 +50,10 @@ class RaceDatabase:
             )
         return cls(dsn, pool)
 
-    async def check(self) -> None:
-        """Raises RefusedError unless the database bears the mark and holds no row but those of test symbols."""
+    async def check(self) -> str:
+        """The database's name. Raises RefusedError unless it bears the mark and holds no row but those of test symbols."""
         async with self.pool.acquire() as connection:
-            name = await self._sql.database_name(connection)
+            name: str = await self._sql.database_name(connection)
             if await self._sql.mark(connection) != MARK:
                 raise RefusedError(
                     f"The database {name} is not marked as one for tests. Nothing was changed.",
@@ -66,6 +66,7 @@ class RaceDatabase:
                         "(TESTUSDT, TEST1USDT, …). Nothing was changed.",
                         hint="Take an empty database.",
                     )
+        return name
 
     async def prepare(self, tables: Tables) -> None:
         """Makes the tables where none are; those that are there stay as they stand.
@@ -139,6 +140,15 @@ class RaceDatabase:
 
     async def _tables(self, connection: Any) -> frozenset[str]:
         return frozenset([row["name"] async for row in self._sql.tables(connection)])
+
+
+async def checked_name(dsn: SecretStr) -> str:
+    """The name of a database on which races may be run; reads only. Raises RefusedError, and what opening it raises."""
+    database = await RaceDatabase.open(dsn, size=1)
+    try:
+        return await database.check()
+    finally:
+        await database.close()
 
 
 def _fact(row: Any) -> RowFact:

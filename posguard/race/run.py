@@ -69,7 +69,8 @@ class Tally:
         self.unique_violations += sum(one.unique_violation for one in opened)
         self.attention += sum(row.attention and row.open for row in rows)
         if broken and not self.first_bad:
-            self.first_bad = _told(symbol, self.runs, broken, rows, book, opened)
+            names = ", ".join(sorted(broken))
+            self.first_bad = f"run {self.runs}, {symbol}: {names}; {_told(rows, book, opened)}"
         return broken
 
 
@@ -117,19 +118,12 @@ async def _batch(
     clear(world.book, exchange, symbols)
 
 
-def _told(
-    symbol: str,
-    run: int,
-    broken: frozenset[Breach],
-    rows: Sequence[RowFact],
-    book: BookFact,
-    opened: Sequence[Opened],
-) -> str:
-    """One bad run in a sentence."""
+def _told(rows: Sequence[RowFact], book: BookFact, opened: Sequence[Opened]) -> str:
+    """What a run left, in a sentence."""
     table = ", ".join(f"#{row.id} {row.status} {row.quantity.normalize():f}" for row in rows) or "none"
     signals = ", ".join(f"{one.ended}{f' ({one.error})' if one.error else ''}" for one in opened)
     entries = ", ".join(f"{one.normalize():f}" for one in book.entries) or "none"
     return (
-        f"run {run}, {symbol}: {', '.join(sorted(broken))}; rows {table}; the venue holds {book.amount.normalize():f}, "
-        f"covered {book.covered.normalize():f}, entries {entries}, closed {book.closed.normalize():f}; signals {signals}"
+        f"rows {table}; the venue holds {book.amount.normalize():f}, covered {book.covered.normalize():f}, "
+        f"entries {entries}, closed {book.closed.normalize():f}; signals {signals}"
     )

@@ -148,8 +148,9 @@ async def _acting(plan: Plan, database: RaceDatabase, symbols: tuple[str, ...]) 
         core = await build(plan.core, told)
         rival = core.open
         if plan.processes:
-            for seed in (1, 2):
-                children.append(await Child.start(seed, _for_child(plan, told.dsn, simulator.base_url)))
+            addresses = _for_child(plan, told.dsn, simulator.base_url)
+            children.append(await Child.start(1, addresses))
+            children.append(await Child.start(2, addresses))
             core, rival = _Elsewhere(core, children[0]), children[1].open
         yield RaceWorld(plan, database, simulator.book, core, rival, venue.slumps.__setitem__, symbols)
     finally:
@@ -201,7 +202,7 @@ async def child_core(told: Mapping[str, Any]) -> AsyncIterator[Whole]:
 
 
 def simulator_gateway(exchange: Any, url: str) -> TradingGateway:
-    """ccxt's own client against the simulator, without a limit on requests."""
+    """A client of ccxt's against the simulator, without a limit on requests."""
     key, secret = SecretStr(TRADE_KEY), SecretStr(TRADE_SECRET)
     venue = VenueSettings(
         exchange=exchange,
