@@ -16,7 +16,12 @@ from posguard.postgres import migrate
 from posguard.postgres.embedded import EmbeddedServer
 from posguard.postgres.queries import script
 
-pytest_plugins = ["tests.fixtures.simulator", "tests.fixtures.gateways", "tests.fixtures.core"]
+pytest_plugins = [
+    "tests.fixtures.simulator",
+    "tests.fixtures.gateways",
+    "tests.fixtures.core",
+    "tests.fixtures.races",
+]
 
 
 def _on(dsn: str, database: str) -> str:

@@ -77,7 +77,7 @@ def reproduce(
     """
     from posguard.cli import output
     from posguard.cli.shapes_race import RacePlan, RaceTally, Reproduction
-    from posguard.race.cores import factory
+    from posguard.race.cores import maker
     from posguard.race.plan import Plan
     from posguard.settings import load_settings
 
@@ -95,7 +95,7 @@ def reproduce(
         http=http,
         exchange=exchange.value,
     )
-    factory(plan.core)
+    maker(plan.core)
     dsn = load_settings().dsn
     if dsn is not None:
         _refuse_production()

@@ -12,13 +12,15 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from posguard.errors import NotBuiltError, UsageError
+from posguard.errors import PosguardError, UsageError
+from posguard.race.corrected import corrected
 from posguard.race.defective import DefectiveCore, DefectiveSettings
+from posguard.trading import before_send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from posguard.exchange.gateway import TradingGateway
     from posguard.race.signal import Opened, Signal
@@ -49,7 +51,6 @@ class CoreWorld:
     seed: int
 
 
-@runtime_checkable
 class RaceCore(Protocol):
     """A core under race. Only `open` is needed; see `Whole` for what a core without the others does."""
 
@@ -103,12 +104,21 @@ def defective(world: CoreWorld) -> RaceCore:
     return DefectiveCore(world.pool, world.venue, settings.scaled(world.pace))
 
 
-def factory(name: str) -> tuple[Callable[[CoreWorld], Any], Tables]:
-    """The maker of a core and the tables it works on. Raises UsageError for a name that leads nowhere."""
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """How a core is made, the tables it works on, and what its gateway awaits before each request (None: nothing)."""
+
+    make: Callable[[CoreWorld], Any]
+    tables: Tables
+    before_send: Callable[[], Awaitable[str]] | None = None
+
+
+def maker(name: str) -> Maker:
+    """The maker of a core. Raises UsageError for a name that leads nowhere."""
     if name == DEFECTIVE:
-        return defective, Tables.OLD
+        return Maker(defective, Tables.OLD)
     if name == CORRECTED:
-        raise NotBuiltError("The corrected core is not part of this version. Nothing was done.")
+        return Maker(corrected, Tables.UPGRADED, before_send)
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise UsageError(
@@ -120,17 +130,27 @@ def factory(name: str) -> tuple[Callable[[CoreWorld], Any], Tables]:
     try:
         found = getattr(importlib.import_module(module), attribute)
         tables = Tables(getattr(found, "tables", Tables.OLD))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"--core {name} cannot be used: {error}. Nothing was done.") from None
+    except Exception as error:  # noqa: BLE001 - whatever a foreign module does when it is imported
+        raise UsageError(
+            f"--core {name} cannot be used: {type(error).__name__}: {error}. Nothing was done."
+        ) from None
     if not callable(found):
         raise UsageError(f"--core {name} cannot be called with a CoreWorld. Nothing was done.")
-    return found, tables
+    return Maker(found, tables, getattr(found, "before_send", None))
 
 
 async def build(name: str, world: CoreWorld) -> Whole:
     """A core of that name in a world. Raises UsageError."""
-    made = factory(name)[0](world)
-    core = await made if inspect.isawaitable(made) else made
-    if not isinstance(core, RaceCore):
+    try:
+        made = maker(name).make(world)
+        core = await made if inspect.isawaitable(made) else made
+    except PosguardError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a foreign core's own
+        raise UsageError(
+            f"--core {name} could not be made: {type(error).__name__}: {error}.",
+            hint="What was made for it is removed.",
+        ) from None
+    if not inspect.iscoroutinefunction(getattr(core, "open", None)):
         raise UsageError(f"--core {name} has no coroutine `open(signal)`. Nothing was done.")
     return Whole(core)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -20,7 +20,7 @@ from posguard.model.venue import VenueId, World
 from posguard.postgres.embedded import EmbeddedServer
 from posguard.race.books import add_markets, race_symbols
 from posguard.race.child import Child
-from posguard.race.cores import CoreWorld, Whole, build, factory
+from posguard.race.cores import CoreWorld, Whole, build, maker
 from posguard.race.database import RaceDatabase
 from posguard.race.venue import InProcessVenue
 from posguard.settings import VenueSettings, load_settings
@@ -80,7 +80,7 @@ async def race_world(plan: Plan, dsn: SecretStr | None) -> AsyncIterator[RaceWor
 
     Everything is removed at the end, whatever happens. Raises RefusedError, SchemaError, UsageError, DatabaseUnavailableError.
     """
-    _, tables = factory(plan.core)
+    tables = maker(plan.core).tables
     symbols = race_symbols(plan.threads)
     async with _database(dsn) as database:
         if dsn is not None:
@@ -91,7 +91,7 @@ async def race_world(plan: Plan, dsn: SecretStr | None) -> AsyncIterator[RaceWor
             async with _acting(plan, database, symbols) as world:
                 yield world
         finally:
-            await asyncio.shield(database.remove(symbols))
+            await database.remove(symbols)
 
 
 @asynccontextmanager
@@ -132,35 +132,46 @@ async def _acting(plan: Plan, database: RaceDatabase, symbols: tuple[str, ...]) 
     simulator = Simulator(seed=plan.seed)
     exchange: Any = plan.exchange
     add_markets(simulator.book, exchange, symbols)
-    children: list[Child] = []
-    core: Whole | None = None
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(simulator.stop)
         if plan.over_http:
             await simulator.start()
-        venue: Any = (
-            SlumpingGateway(simulator_gateway(plan.exchange, simulator.base_url), simulator.book)
-            if plan.over_http
-            else InProcessVenue(
-                simulator.book, VenueId(plan.exchange), latency=lambda: asyncio.sleep(ORDER / 2 * plan.pace)
-            )
-        )
+        venue = _venue(plan, simulator)
+        stack.push_async_callback(venue.close)
         told = CoreWorld(database.dsn.get_secret_value(), database.pool, venue, plan.pace, plan.seed)
-        core = await build(plan.core, told)
-        rival = core.open
+        core = await _core(stack, plan.core, told)
         if plan.processes:
             addresses = _for_child(plan, told.dsn, simulator.base_url)
-            children.append(await Child.start(1, addresses))
-            children.append(await Child.start(2, addresses))
-            core, rival = _Elsewhere(core, children[0]), children[1].open
+            core = _Elsewhere(core, await _child(stack, 1, addresses))
+            rival = (await _child(stack, 2, addresses)).open
+        else:
+            rival = (await _core(stack, plan.core, told)).open
         yield RaceWorld(plan, database, simulator.book, core, rival, venue.slumps.__setitem__, symbols)
-    finally:
-        for child in children:
-            await child.close()
-        if core is not None:
-            await core.close()
-        if plan.over_http:
-            await venue.close()
-        await simulator.stop()
+
+
+async def _core(stack: AsyncExitStack, name: str, told: CoreWorld) -> Whole:
+    core = await build(name, told)
+    stack.push_async_callback(core.close)
+    return core
+
+
+async def _child(stack: AsyncExitStack, hash_seed: int, addresses: Mapping[str, Any]) -> Child:
+    child = await Child.start(hash_seed, addresses)
+    stack.push_async_callback(child.close)
+    return child
+
+
+def _venue(plan: Plan, simulator: Simulator) -> Any:
+    before_send = maker(plan.core).before_send
+    if plan.over_http:
+        gateway = simulator_gateway(plan.exchange, simulator.base_url, before_send)
+        return SlumpingGateway(gateway, simulator.book)
+    return InProcessVenue(
+        simulator.book,
+        VenueId(plan.exchange),
+        latency=lambda: asyncio.sleep(ORDER / 2 * plan.pace),
+        before_send=before_send,
+    )
 
 
 class _Elsewhere(Whole):
@@ -189,7 +200,7 @@ def _for_child(plan: Plan, dsn: str, url: str) -> dict[str, Any]:
 @asynccontextmanager
 async def child_core(told: Mapping[str, Any]) -> AsyncIterator[Whole]:
     """The core of another process, on the addresses it was told."""
-    gateway = simulator_gateway(told["exchange"], told["url"])
+    gateway = simulator_gateway(told["exchange"], told["url"], maker(told["core"]).before_send)
     async with asyncpg.create_pool(told["dsn"], min_size=1, max_size=_SIZE) as pool:
         core = await build(
             told["core"], CoreWorld(told["dsn"], pool, gateway, float(told["pace"]), int(told["seed"]))
@@ -201,7 +212,9 @@ async def child_core(told: Mapping[str, Any]) -> AsyncIterator[Whole]:
             await gateway.close()
 
 
-def simulator_gateway(exchange: Any, url: str) -> TradingGateway:
+def simulator_gateway(
+    exchange: Any, url: str, before_send: Callable[[], Awaitable[str]] | None = None
+) -> TradingGateway:
     """A client of ccxt's against the simulator, without a limit on requests."""
     key, secret = SecretStr(TRADE_KEY), SecretStr(TRADE_SECRET)
     venue = VenueSettings(
@@ -213,4 +226,4 @@ def simulator_gateway(exchange: Any, url: str) -> TradingGateway:
         trade_secret=secret,
         base_url=url,
     )
-    return open_trading_gateway(venue, load_settings(), budget=Budget.unlimited())
+    return open_trading_gateway(venue, load_settings(), before_send=before_send, budget=Budget.unlimited())
