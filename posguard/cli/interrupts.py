@@ -29,6 +29,8 @@ async def _guarded(work: Coroutine[Any, Any, _T]) -> _T:
         nonlocal asked
         if not asked:
             asked = True
+            # connections that are cut in the middle of a statement leave futures that nobody asks any more
+            loop.set_exception_handler(lambda _loop, _context: None)
             task.cancel()
 
     for number in _SIGNALS:

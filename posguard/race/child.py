@@ -89,11 +89,13 @@ class Child:
         try:
             while self._process.stdout is not None and (line := await self._process.stdout.readline()):
                 answer = json.loads(line)
-                self._waiting.pop(answer["n"]).set_result(answer["said"])
+                waiting = self._waiting.pop(answer["n"])
+                if not waiting.done():  # who asked may have been cancelled
+                    waiting.set_result(answer["said"])
         finally:
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(ChildError("the other process has ended"))
+            for left in self._waiting.values():
+                if not left.done():
+                    left.set_exception(ChildError("the other process has ended"))
 
 
 async def serve() -> None:

@@ -18,6 +18,7 @@ from posguard.exchange.budget import Budget
 from posguard.exchange.gateway import open_trading_gateway
 from posguard.model.venue import VenueId, World
 from posguard.postgres.embedded import EmbeddedServer
+from posguard.postgres.pool import mapped_errors
 from posguard.race.books import add_markets, race_symbols
 from posguard.race.child import Child
 from posguard.race.cores import CoreWorld, Whole, build, maker
@@ -88,8 +89,9 @@ async def race_world(plan: Plan, dsn: SecretStr | None) -> AsyncIterator[RaceWor
         try:
             await database.prepare(tables)
             await database.clear(symbols)
-            async with _acting(plan, database, symbols) as world:
-                yield world
+            with mapped_errors(database.dsn):
+                async with _acting(plan, database, symbols) as world:
+                    yield world
         finally:
             await database.remove(symbols)
 

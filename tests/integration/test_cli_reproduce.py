@@ -20,7 +20,7 @@ from tests.program import PROGRAM, environment, posguard
 pytestmark = pytest.mark.postgres
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-FEW = ("--runs", "20", "--threads", "20", "--seed", "7", "--confirm")
+FEW = ("--runs", "20", "--threads", "4", "--seed", "7", "--confirm")
 
 
 @pytest.fixture

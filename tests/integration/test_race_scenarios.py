@@ -23,7 +23,7 @@ async def run(dsn, scenario, core, runs, threads=20, **values):
     plan = Plan(scenario=scenario, core=core, runs=runs, threads=threads, seed=SEED, **values)
     async with race_world(plan, dsn) as world:
         tally = await race(world)
-    print(f"{scenario} {core}: seed {SEED}, {tally.bad} bad of {tally.runs}, {dict(tally.breaches)}")
+    print(f"{scenario} {core}: seed {SEED}, {tally.bad} bad of {tally.runs}, {dict(tally.breaches)}")  # noqa: T201 - the seed
     assert tally.runs == runs
     assert rows(dsn, "SELECT to_regnamespace('monitoring')") == [(None,)], "all that was made is gone"
     return tally
