@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import typer
 from pydantic_core import PydanticUndefined
 
-from posguard.cli import cleanup_shapes, shapes, shapes_race
+from posguard.cli import cleanup_shapes, race_shapes, shapes
 from posguard.cli.app import app
 from posguard.model.duration import spell_duration
 from posguard.settings import BOT_FLAGS, EXCHANGES, VENUE_VARIABLES, Settings, VenueSettings
@@ -63,7 +63,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard db upgrade, posguard db downgrade", shapes.SchemaChange),
     ("posguard db upgrade --target bot, posguard db downgrade --target bot", shapes.BotTables),
     ("posguard db check", shapes.SchemaStanding),
-    ("posguard reproduce", shapes_race.Reproduction),
+    ("posguard reproduce", race_shapes.Reproduction),
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from posguard.cli import output
 
 if TYPE_CHECKING:
-    from posguard.cli.shapes_race import RacePlan, RaceTally
+    from posguard.cli.race_shapes import RacePlan, RaceTally
 
 _STEPS = {
     "lock": "lock wait",

@@ -76,7 +76,7 @@ def reproduce(
       posguard reproduce --scenario A --core my_bot:race_core --confirm
     """
     from posguard.cli import output
-    from posguard.cli.shapes_race import RacePlan, RaceTally, Reproduction
+    from posguard.cli.race_shapes import RacePlan, RaceTally, Reproduction
     from posguard.race.cores import maker
     from posguard.race.plan import Plan
     from posguard.settings import load_settings

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from posguard.errors import NotBuiltError
 from posguard.model.position import INTERMEDIATE
 from posguard.postgres.pool import Database
 from posguard.race.queries import queries
@@ -18,8 +17,6 @@ from posguard.race.timing import TimedDatabase, timed
 from posguard.trading import CoreSettings, OpenRequest, Result, TradingCore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from posguard.race.cores import CoreWorld
     from posguard.race.signal import Signal
 
@@ -67,11 +64,8 @@ class CorrectedCore:
         return Opened(_ENDED[opened.result], opened.position_id, "", timings)
 
     async def synchronise(self) -> None:
-        """One pass of its synchroniser. Raises NotBuiltError while this version has none."""
-        work: Callable[[], Awaitable[object]] | None = getattr(self._core, "synchronise", None)
-        if work is None:
-            raise NotBuiltError("The corrected core's synchroniser is not part of this version.")
-        await work()
+        """One pass of its synchroniser."""
+        await self._core.synchronise()
 
     async def cleanup(self) -> None:
         """A clean-up that heeds no lease fails rows for which nothing was sent yet; then one pass of recovery."""
@@ -84,8 +78,7 @@ class CorrectedCore:
         await self._core.finish()
         for _ in range(_PASSES):
             await self._core.recover()
-            if hasattr(self._core, "synchronise"):
-                await self.synchronise()
+            await self._core.synchronise()
             async with self._database.connection() as connection:
                 if not await self._sql.unfinished(connection, statuses=[s.value for s in INTERMEDIATE]):
                     return

@@ -170,9 +170,13 @@ def started(dsn, folder, *words):
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--scenario", "processes"), ("--scenario", "stress", "--core", "corrected")]
+    ("number", "words"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGINT, ("--scenario", "processes")),
+        (signal.SIGTERM, ("--scenario", "stress", "--core", "corrected")),
+    ],
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_takes_everything_back(race_dsn, tmp_path, number, words):
     running = started(race_dsn, tmp_path, *words)
     running.send_signal(number)

@@ -59,7 +59,7 @@ async def test_scenario_b_is_incident_1(race_dsn):
 
 
 async def test_incident_1_over_http_with_ccxt(race_dsn):
-    tally = await run(race_dsn, Scenario.B, "defective", 20, http=True)
+    tally = await run(race_dsn, Scenario.B, "defective", 20, threads=4, http=True, window=0.1)
     assert {Breach.DUPLICATE, Breach.UNIQUE_VIOLATION, Breach.CLOSED} <= set(tally.breaches)
 
 
