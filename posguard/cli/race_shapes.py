@@ -68,6 +68,18 @@ class RaceSpread(Shape):
         return cls(**{name: round(getattr(spread, name), 3) for name in cls.model_fields})
 
 
+class RaceTimes(Shape):
+    """The steps of an open; null: this core does not tell."""
+
+    lock: RaceSpread | None = Field(description="waiting for the advisory lock")
+    check: RaceSpread | None = Field(description="the existence check")
+    insert: RaceSpread | None = Field(description="the insert")
+    total: RaceSpread | None = Field(description="the whole open")
+    window: RaceSpread | None = Field(
+        description="from the entry to the stop-loss, the row outside the index"
+    )
+
+
 class RaceTally(Shape):
     """What came of it. A run is one symbol's race; a bad one broke an invariant."""
 
@@ -92,9 +104,7 @@ class RaceTally(Shape):
         description="passes of synchroniser or clean-up that raised, by error"
     )
     one_row_index: bool = Field(description="whether the unique index over all open statuses stood")
-    timings: dict[str, RaceSpread | None] = Field(
-        description="lock, check, insert, total, window; null: this core does not tell"
-    )
+    timings: RaceTimes = Field(description="how long the steps of an open took")
     first_bad: str = Field(description="the first bad run in a sentence; empty where there is none")
 
     @classmethod
@@ -122,7 +132,7 @@ class RaceTally(Shape):
             attention=tally.attention,
             failed_passes=dict(tally.failed_passes),
             one_row_index=tally.index_stands,
-            timings={name: RaceSpread.of(one) for name, one in tally.spreads().items()},
+            timings=RaceTimes(**{name: RaceSpread.of(one) for name, one in tally.spreads().items()}),
             first_bad=tally.first_bad,
         )
 

@@ -59,7 +59,8 @@ def result(told: RaceTally) -> None:
             _STEPS[name],
             *(("–",) * 6 if one is None else (f"{getattr(one, c):.2f}" for c in _COLUMNS)),
         )
-        for name, one in told.timings.items()
+        for name in _STEPS
+        for one in (getattr(told.timings, name),)
     ]
     output.table(("ms", "min", "mean", "P50", "P95", "P99", "max"), rows, title="Times")
     if told.first_bad:
