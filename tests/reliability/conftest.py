@@ -1,0 +1,58 @@
+"""Long or short, the seed, and the table of figures at the end.
+
+POSGUARD_RELIABILITY=long runs the long form (`make reliability`), POSGUARD_SEED repeats a run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+
+import pytest
+
+LONG = os.environ.get("POSGUARD_RELIABILITY") == "long"
+SEED = int(os.environ.get("POSGUARD_SEED") or random.SystemRandom().randrange(10**6))
+_figures: list[Figure] = []
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table: what was done how often, and how much of it went wrong."""
+
+    what: str
+    done: int
+    bad: int
+    note: str = ""
+
+
+@pytest.fixture(scope="session")
+def long():
+    """Whether this is the long form."""
+    return LONG
+
+
+@pytest.fixture
+def seed():
+    """The seed of the run; printed in the summary."""
+    return SEED
+
+
+@pytest.fixture
+def figure():
+    """Puts a line into the table."""
+
+    def note(what: str, done: int, bad: int, note: str = "") -> None:
+        _figures.append(Figure(what, done, bad, note))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _figures:
+        return
+    width = max(len(each.what) for each in _figures)
+    terminalreporter.section(f"reliability, {'long' if LONG else 'short'} form, POSGUARD_SEED={SEED}")
+    terminalreporter.write_line(f"{'what':{width}}  {'done':>8}  {'bad':>4}")
+    for each in _figures:
+        terminalreporter.write_line(f"{each.what:{width}}  {each.done:>8}  {each.bad:>4}  {each.note}")
