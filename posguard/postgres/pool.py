@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
+# Seconds that a server gets beyond its own statement_timeout to say that it gave a statement up.
+_GRACE = 5.0
 NO_DSN = "No database is named. Nothing was done."
 NO_DSN_HINT = (
     "Set POSGUARD_DSN=postgresql://user:password@host:5432/database, or try --demo after `make demo`."
@@ -55,6 +57,9 @@ class Database:
     ) -> Self:
         """A pool of up to `size` connections.
 
+        A statement whose answer never comes, because the network swallows it, is given up five seconds after `timeout`:
+        DatabaseUnavailableError, and nobody knows whether it was done.
+
         Raises SettingsError (no or malformed address), CredentialsError, DatabaseUnavailableError; nothing was changed.
         """
         if not dsn:
@@ -73,6 +78,7 @@ class Database:
                 min_size=1,
                 max_size=size,
                 timeout=10,
+                command_timeout=timeout + _GRACE,
                 statement_cache_size=0,
                 server_settings=options,
                 init=set_json,

@@ -159,10 +159,11 @@ class _Link:
         self._texts: dict[str, str] = {}
         self._held: Break | None = None
         self._ready = asyncio.Event()
+        self._over = asyncio.Event()
 
     async def run(self) -> None:
         """Until either side ends."""
-        ways = [asyncio.create_task(self._forth()), asyncio.create_task(self._back())]
+        ways = [asyncio.create_task(each) for each in (self._forth(), self._back(), self._over.wait())]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -177,6 +178,7 @@ class _Link:
 
     def end(self, way: Way) -> None:
         """Both connections end, the client's as told."""
+        self._over.set()
         if way is Way.RESET:
             with contextlib.suppress(OSError):
                 self.writer.get_extra_info("socket").setsockopt(
