@@ -30,6 +30,10 @@ check: install ## lint, types, architecture, unit tests: under a minute
 test: check ## the whole suite, on the embedded server or the one of POSGUARD_TEST_DSN
 	@$(PY) -m pytest tests --ignore tests/unit -q $(ARGS)
 
+.PHONY: reliability
+reliability: install ## the reliability suite in its long form: a table of figures, and their seed (POSGUARD_SEED repeats it)
+	@tools/reliability.sh
+
 .PHONY: bench-exchange
 bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5 000 positions beside bare ccxt
 	@$(PY) tools/bench_simulator.py

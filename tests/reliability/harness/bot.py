@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -105,12 +106,17 @@ class Bot:
 
     async def gone(self) -> None:
         """Returns when the process is no more."""
-        while psutil.pid_exists(self.pid):
-            await asyncio.sleep(0.005)
+        await _once(lambda: not psutil.pid_exists(self.pid))
 
     async def stopped(self) -> None:
         """Returns when the process stands still."""
-        while psutil.Process(self.pid).status() != psutil.STATUS_STOPPED:
+        await _once(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+
+
+async def _once(true: Callable[[], bool]) -> None:
+    """Another process's state can only be asked for, again and again."""
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.005)
 
 

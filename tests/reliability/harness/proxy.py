@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 _SSL, _CANCEL, _GSS = 80877103, 80877102, 80877104
 _HEAD = struct.Struct("!cI")
@@ -81,7 +82,7 @@ class PostgresProxy:
         self._server: asyncio.Server | None = None
         self._refusing = False
 
-    async def __aenter__(self) -> PostgresProxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
