@@ -39,6 +39,10 @@ bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5
 	@$(PY) tools/bench_simulator.py
 	@$(PY) tools/bench_gateway.py
 
+.PHONY: bench-core
+bench-core: install ## opens a second and percentiles of the trading core beside the same SQL issued bare
+	@$(PY) tools/bench_core.py $(ARGS)
+
 .PHONY: fmt
 fmt: install ## put the code in its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .
