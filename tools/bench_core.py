@@ -58,7 +58,7 @@ class InstantVenue:
     async def place_entry(self, symbol: str, side: Side, quantity: Decimal, **named: Any) -> OrderReply:
         """Filled."""
         name = named["client_order_id"]
-        seen = _order(name, symbol, side, quantity, OrderState.FILLED, quantity)
+        seen = _order(name, symbol, side, quantity, OrderState.FILLED, filled=quantity)
         return OrderReply(Outcome.ACCEPTED, name, name, seen)
 
     async def place_stop(
@@ -66,7 +66,7 @@ class InstantVenue:
     ) -> OrderReply:
         """Live."""
         name = named["client_order_id"]
-        self._stops[name] = _order(name, symbol, side, quantity, OrderState.LIVE, Decimal(0), trigger)
+        self._stops[name] = _order(name, symbol, side, quantity, OrderState.LIVE, trigger=trigger)
         return OrderReply(Outcome.ACCEPTED, name, name, self._stops[name])
 
     async def find(self, _symbol: str, name: str, *, conditional: bool) -> Lookup:
@@ -81,7 +81,8 @@ def _order(
     side: Side,
     quantity: Decimal,
     state: OrderState,
-    filled: Decimal,
+    *,
+    filled: Decimal = Decimal(0),
     trigger: Decimal | None = None,
 ) -> SeenOrder:
     kind = OrderKind.MARKET if trigger is None else OrderKind.STOP
@@ -89,14 +90,32 @@ def _order(
     leg = PositionSide.BOTH
     price = None if trigger is not None else Decimal(100)
     return SeenOrder(
-        name, name, symbol, leg, buys, kind, state, quantity, filled, price, trigger, trigger is not None, None
+        name,
+        name,
+        symbol,
+        leg,
+        buys,
+        kind,
+        state,
+        quantity,
+        filled,
+        price,
+        trigger,
+        trigger is not None,
+        None,
     )
 
 
 def request(number: int, run: str) -> OpenRequest:
     """A request of a key of its own."""
     return OpenRequest(
-        f"{run}-{number}", "binance", f"S{number}USDT", Side.LONG, Decimal(1), Decimal(100), stop_percent=Decimal(5)
+        f"{run}-{number}",
+        "binance",
+        f"S{number}USDT",
+        Side.LONG,
+        Decimal(1),
+        Decimal(100),
+        stop_percent=Decimal(5),
     )
 
 
@@ -235,7 +254,9 @@ class Bench:
             times: Times = defaultdict(list) if warm else self.times[side]
             core, run = self._core(times), f"{side}-{number}"
 
-            async def opening(each: int, side: str = side, core: TradingCore = core, run: str = run, times: Times = times) -> None:
+            async def opening(
+                each: int, side: str = side, core: TradingCore = core, run: str = run, times: Times = times
+            ) -> None:
                 asked = request(each, run)
                 if side == "core":
                     await core_open(core, asked, times)
@@ -272,19 +293,25 @@ async def measure(dsn: SecretStr, count: int, rounds: int, *, cache: int) -> boo
         for number in range(1, rounds + 1):
             await bench.round(number)
     middle = {name: statistics.median(values) for name, values in bench.figures.items()}
-    print(f"medians of {rounds} rounds of {count}; pool {POOL}; statement cache {cache}; venue latency 0; fsync on")
+    print(
+        f"medians of {rounds} rounds of {count}; pool {POOL}; statement cache {cache}; venue latency 0; fsync on"
+    )
     for what in ("creates/s", "opens/s"):
         core, bare = middle[f"core {what}"], middle[f"bare {what}"]
         print(f"{what:16} core {core:8.0f}   bare {bare:8.0f}   share {core / bare:5.2f}")
     for word in ("lock", "insert", "create", "open"):
         for side in ("core", "bare"):
-            shown = "  ".join(f"p{share} {middle[f'{side} {word} p{share} ms']:7.2f}" for share in (50, 95, 99))
+            shown = "  ".join(
+                f"p{share} {middle[f'{side} {word} p{share} ms']:7.2f}" for share in (50, 95, 99)
+            )
             print(f"{word:8} {side:6} ms  {shown}")
     share = middle["core opens/s"] / middle["bare opens/s"]
     worse = middle["core create p99 ms"] / middle["bare create p99 ms"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     met = share >= LEAST_SHARE and worse <= MOST_P99
-    print(f"opens: {share:.2f} of bare (at least {LEAST_SHARE}); create p99: {worse:.2f} of bare (at most {MOST_P99})")
+    print(
+        f"opens: {share:.2f} of bare (at least {LEAST_SHARE}); create p99: {worse:.2f} of bare (at most {MOST_P99})"
+    )
     print(f"peak memory of this process {peak:.0f} MB; bars {'met' if met else 'NOT met'}")
     return met
 

@@ -71,7 +71,7 @@ def _unsent_row(row: ManagedRow, facts: Facts) -> Step:
 
 
 def _entry(row: ManagedRow, facts: Facts) -> Step:
-    if facts.unsent:
+    if facts.unsent and row.status is Status.SUBMITTING:
         if facts.engaged:
             return failed(row, "the kill switch is engaged; the entry was never sent")
         return Send(Order.ENTRY, row.quantity)

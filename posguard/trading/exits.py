@@ -54,7 +54,7 @@ def decide_exit(row: ManagedRow, facts: Facts) -> Step:
     """A row that is closing, or whose close nobody knows the outcome of."""
     if facts.rivals is None:
         return Ask(Need.RIVALS)
-    if facts.unsent and facts.rest is not None:
+    if facts.unsent and facts.rest is not None and row.status is Status.CLOSING:
         return _send(row, facts, facts.rest)
     reply = facts.reply
     if reply is not None and reply.outcome is Outcome.UNKNOWN and row.status is Status.CLOSING:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
 
-from posguard.model.position import Side
+from posguard.errors import InputError
+from posguard.model.position import PositionSide, Side
+from posguard.simulator import documents
 from posguard.trading import Result
 from tests.fixtures.core import ENTRY_PATH, STOP_PATH, STOP_REFUSED, desk_of
 from tests.fixtures.gateways import VENUES
@@ -150,3 +153,49 @@ async def test_rollback_closes_what_the_row_owns(desk):
     assert desk.row(opened.position_id)["exit_reason"] == "rolled back: the signal was wrong"
     again = await desk.core.rollback(opened.position_id, "twice")
     assert again.result is Result.ROLLED_BACK
+
+
+BAD = {
+    "quantity": [{"quantity": Decimal(-1)}, {"quantity": Decimal(0)}, {"quantity": Decimal("NaN")}, {"quantity": 0.01},
+                 {"quantity": Decimal("0.0005")}, {"quantity": Decimal("0.001"), "price": Decimal(1)}],
+    "exchange": [{"exchange": "mtgox"}, {"account": "nobody"}],
+    "symbol": [{"symbol": "NOPEUSDT"}, {"symbol": ""}, {"symbol": "X" * 21}],
+    "price": [{"price": Decimal(-1)}, {"price": None}],
+    "stop_price": [{"stop_price": Decimal(61000), "stop_percent": None}, {"stop_price": Decimal(0), "stop_percent": None},
+                   {"stop_price": Decimal(59000), "stop_percent": None, "side": Side.SHORT}],
+    "stop_percent": [{"stop_percent": Decimal(100)}, {"stop_percent": Decimal(-2)}, {"stop_price": Decimal(57000)}],
+    "side": [{"side": "up"}],
+    "position_side": [{"position_side": "short"}, {"position_side": "left"}],
+    "request_key": [{"request_key": ""}, {"request_key": "a b"}, {"request_key": "x" * 201}],
+}  # fmt: skip
+
+
+async def test_bad_input_is_refused_before_anything_is_written(desk):
+    for field, cases in BAD.items():
+        for case in cases:
+            with pytest.raises(InputError) as refused:
+                await desk.core.open(replace(desk.request(), **case))
+            assert refused.value.field == field, case
+            assert str(refused.value).startswith(f"{field}: "), case
+            assert "Nothing was written or sent." in str(refused.value)
+    assert desk.rows() == []
+    assert desk.orders() == []
+
+
+async def test_a_quantity_is_cut_down_to_the_lot_step_and_a_symbol_is_spelled_anyhow(desk):
+    opened = await desk.core.open(desk.request(symbol="btc-usdt", quantity=Decimal("0.0109")))
+    assert (opened.result, opened.quantity) == (Result.ACTIVE, ONE)
+    assert desk.row(opened.position_id)["symbol"] == "BTCUSDT"
+
+
+async def test_a_hedged_account_holds_both_legs(sim, core_dsn):
+    documents.load(sim.book, {"accounts": [{"venue": "bybit", "name": "main", "hedged": True}]})
+    async with desk_of("bybit", sim, core_dsn) as desk:
+        desk.do("DROP INDEX monitoring.idx_unique_active_position")
+        long = await desk.core.open(desk.request(position_side=PositionSide.LONG))
+        short = await desk.core.open(desk.request(position_side=PositionSide.SHORT, side=Side.SHORT))
+        assert (long.result, short.result) == (Result.ACTIVE, Result.ACTIVE)
+        assert (desk.held(leg="long"), desk.held(leg="short")) == (ONE, -ONE)
+        assert (await desk.core.close(long.position_id, "one leg")).result is Result.CLOSED
+        assert (desk.held(leg="long"), desk.held(leg="short")) == (0, -ONE)
+        assert len(desk.live()) == 1

@@ -1,0 +1,396 @@
+"""The core's decisions: a table of what follows from what, and invariants over facts of any kind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posguard.model.managed import ManagedRow, Rival, client_id
+from posguard.model.order import Lookup, OrderReply, OrderState, Outcome, SeenOrder, Sight, Why
+from posguard.model.position import TERMINAL, PositionSide, Side, Status
+from posguard.model.transitions import Origin, may_become
+from posguard.model.venue import (
+    Fill,
+    FillHistory,
+    FillKind,
+    MarketRule,
+    OrderKind,
+    VenueId,
+    VenueOrder,
+    VenuePosition,
+    VenueSnapshot,
+    World,
+)
+from posguard.trading import CoreSettings
+from posguard.trading.decide import decide
+from posguard.trading.facts import Ask, Cancel, Facts, Leave, Move, Need, Order, Send, Wait, Wish
+
+AT = datetime(2025, 10, 22, 21, 50, tzinfo=UTC)
+ONE = Decimal(1)
+BOTH = PositionSide.BOTH
+VENUE = VenueId("binance")
+RULE = MarketRule("APTUSDT", "APTUSDT", Decimal("0.1"), Decimal("0.001"), Decimal("0.1"), Decimal(5))
+KEY = "signal-1"
+
+
+def row(status, **values):
+    return ManagedRow(
+        **{
+            "id": 7,
+            "exchange": "binance",
+            "account": "main",
+            "symbol": "APTUSDT",
+            "position_side": BOTH,
+            "side": Side.LONG,
+            "quantity": ONE,
+            "entry_price": Decimal(3),
+            "status": status,
+            "version": 3,
+            "fencing": 1,
+            "request_key": KEY,
+            "attempt": 1,
+            "entry_client_id": client_id(KEY, "e", 1),
+            "stop_client_id": None,
+            "exchange_order_id": None,
+            "stop_loss_order_id": None,
+            "stop_loss_price": None,
+            "stop_percent": Decimal(5),
+            "needs_attention": False,
+            "attention_reason": None,
+            "exit_reason": None,
+            "origin": Origin.SIGNAL,
+            "unprotected_since": None,
+            "inserted_at": AT,
+            "lease_owner": "me",
+            **values,
+        }
+    )
+
+
+def facts(**values):
+    return Facts(**{"rule": RULE, "settings": CoreSettings(), **values})
+
+
+def seen(state, filled="0", *, stop=False, order_id="9"):
+    return SeenOrder(
+        order_id, "x", "APTUSDT", BOTH, not stop, OrderKind.STOP if stop else OrderKind.MARKET, state, ONE,
+        Decimal(filled), Decimal(3), Decimal("2.85") if stop else None, stop, AT,
+    )  # fmt: skip
+
+
+def found(state, filled="0", **values):
+    return Lookup(Sight.FOUND, seen(state, filled, **values))
+
+
+def look(*positions, orders=(), complete=True):
+    return VenueSnapshot(
+        VENUE,
+        World.SIMULATOR,
+        AT,
+        AT,
+        complete,
+        () if complete else ("broken",),
+        positions,
+        orders,
+        {"APTUSDT": RULE},
+    )
+
+
+def held(quantity="1", side=Side.LONG):
+    return VenuePosition("APTUSDT", BOTH, side, Decimal(quantity), Decimal(3), Decimal(3))
+
+
+def stop_order(quantity="1", order_id="9", name=None):
+    return VenueOrder(
+        order_id, name, "APTUSDT", BOTH, False, OrderKind.STOP, Decimal(quantity), None, Decimal("2.85"), True, False, AT
+    )  # fmt: skip
+
+
+def fills(*quantities, complete=True):
+    made = tuple(
+        Fill(
+            str(n),
+            str(n),
+            None,
+            "APTUSDT",
+            BOTH,
+            Decimal(q) > 0,
+            abs(Decimal(q)),
+            Decimal(3),
+            FillKind.TRADE,
+            AT,
+        )
+        for n, q in enumerate(quantities)
+    )
+    return FillHistory(VENUE, AT, frozenset({"APTUSDT"}), made, complete, () if complete else ("broken",))
+
+
+def reply(outcome, why=Why.NONE, **values):
+    return OrderReply(outcome, "x", why=why, reason="said so", **values)
+
+
+ABSENT, UNKNOWN = Lookup(Sight.ABSENT), Lookup(Sight.UNKNOWN, reason="no answer")
+STOPPED = {"stop_client_id": client_id(KEY, "s", 2), "attempt": 2}
+OUT = {"exit_reason": "rolled back: a test", "attempt": 3}
+LIVE = found(OrderState.LIVE, stop=True)
+RIVAL = Rival(5, "active", Side.LONG, ONE, core_managed=True)
+S = Status
+
+# name, row, facts, what follows: a step's class, a need, an order, or the status that the row moves to
+TABLE = [
+    ("born, goes on", row(S.PENDING_ENTRY), facts(newborn=True), S.SUBMITTING),
+    ("born, not wanted any more", row(S.PENDING_ENTRY), facts(newborn=True, wish=Wish("rolled back: x")), S.FAILED),
+    ("found unsent: looked up", row(S.PENDING_ENTRY), facts(), Need.ENTRY),
+    ("found unsent: the venue has none", row(S.PENDING_ENTRY), facts(entry=ABSENT), S.FAILED),
+    ("found unsent: the venue has it", row(S.PENDING_ENTRY), facts(entry=found(OrderState.FILLED, "1")), S.SUBMITTING),
+    ("found unsent: no answer", row(S.PENDING_ENTRY), facts(entry=UNKNOWN), Wait),
+    ("submitting by this owner", row(S.SUBMITTING), facts(unsent=True), Order.ENTRY),
+    ("the kill switch came between", row(S.SUBMITTING), facts(unsent=True, engaged=True), S.FAILED),
+    ("submitting by another owner is looked up", row(S.SUBMITTING), facts(conclusive=True), Need.ENTRY),
+    ("refused", row(S.SUBMITTING), facts(reply=reply(Outcome.REJECTED, Why.FUNDS)), S.FAILED),
+    ("no answer", row(S.SUBMITTING), facts(reply=reply(Outcome.UNKNOWN, Why.SILENCE)), S.UNRESOLVED),
+    ("exists: looked up", row(S.SUBMITTING), facts(reply=reply(Outcome.EXISTS, Why.DUPLICATE)), Need.ENTRY),
+    ("filled", row(S.SUBMITTING), facts(entry=found(OrderState.FILLED, "1")), S.ENTRY_PLACED),
+    ("filled in part, then ended", row(S.SUBMITTING), facts(entry=found(OrderState.EXPIRED, "0.4")), S.ENTRY_PLACED),
+    ("ended without a fill", row(S.SUBMITTING), facts(entry=found(OrderState.EXPIRED)), S.FAILED),
+    ("live", row(S.SUBMITTING), facts(entry=found(OrderState.LIVE)), Wait),
+    ("live for too long", row(S.SUBMITTING), facts(entry=found(OrderState.LIVE), overdue=True), Cancel),
+    ("live for ever", row(S.SUBMITTING), facts(entry=found(OrderState.LIVE), patient=False), S.UNRESOLVED),
+    ("absent too early to tell", row(S.UNRESOLVED), facts(entry=ABSENT), Wait),
+    ("absent for T: fills are asked", row(S.UNRESOLVED), facts(entry=ABSENT, conclusive=True), Need.FILLS),
+    ("and the position", row(S.UNRESOLVED), facts(entry=ABSENT, conclusive=True, fills=fills()), Need.SNAPSHOT),
+    ("nothing anywhere", row(S.UNRESOLVED), facts(entry=ABSENT, conclusive=True, fills=fills(), snapshots=(look(),)), S.FAILED),
+    ("fills that cannot be read", row(S.UNRESOLVED),
+     facts(entry=ABSENT, conclusive=True, fills=fills(complete=False), snapshots=(look(),)), Wait),
+    ("a venue that cannot be read", row(S.UNRESOLVED),
+     facts(entry=ABSENT, conclusive=True, fills=fills(), snapshots=(look(complete=False),), patient=False), S.UNRESOLVED),
+    ("a fill and a position without an order", row(S.UNRESOLVED),
+     facts(entry=ABSENT, conclusive=True, fills=fills("1"), snapshots=(look(held()),)), S.ENTRY_PLACED),
+    ("a fill without a position", row(S.UNRESOLVED),
+     facts(entry=ABSENT, conclusive=True, fills=fills("1"), snapshots=(look(),)), S.UNRESOLVED),
+    ("taken by the venue, never shown", row(S.SUBMITTING),
+     facts(reply=reply(Outcome.ACCEPTED), entry=ABSENT, conclusive=True), S.UNRESOLVED),
+    ("given up on once is told once", row(S.UNRESOLVED, needs_attention=True), facts(entry=UNKNOWN, patient=False), Leave),
+    ("filled, by this owner", row(S.ENTRY_PLACED), facts(newborn=True), S.PENDING_SL),
+    ("filled, found: is it still there", row(S.ENTRY_PLACED), facts(), Need.SNAPSHOT),
+    ("filled, found, still there", row(S.ENTRY_PLACED), facts(snapshots=(look(held()),)), S.PENDING_SL),
+    ("filled, found, nobody can tell", row(S.ENTRY_PLACED), facts(snapshots=(look(complete=False),)), S.PENDING_SL),
+    ("filled, found, gone at first sight", row(S.ENTRY_PLACED), facts(snapshots=(look(),)), Need.SNAPSHOT),
+    ("filled, found, gone: why", row(S.ENTRY_PLACED), facts(snapshots=(look(), look())), Need.FILLS),
+    ("filled, found, closed on the venue", row(S.ENTRY_PLACED), facts(snapshots=(look(), look()), fills=fills("1", "-1")), S.CLOSED),
+    ("filled, found, gone and unexplained", row(S.ENTRY_PLACED),
+     facts(snapshots=(look(), look()), fills=fills("1")), S.ENTRY_PLACED),
+    ("filled, to be closed", row(S.ENTRY_PLACED), facts(newborn=True, wish=Wish("rolled back: x")), S.CLOSING),
+    ("stop fixed", row(S.PENDING_SL, **STOPPED), facts(newborn=True, unsent=True), Order.STOP),
+    ("stop held back by the kill switch", row(S.PENDING_SL, **STOPPED), facts(unsent=True, engaged=True), S.PENDING_SL),
+    ("stop accepted is looked up", row(S.PENDING_SL, **STOPPED), facts(newborn=True, reply=reply(Outcome.ACCEPTED)), Need.STOP),
+    ("stop stands", row(S.PENDING_SL, **STOPPED), facts(newborn=True, stop=LIVE), S.ACTIVE),
+    ("stop accepted, look-up broken", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, reply=reply(Outcome.ACCEPTED, order_id="9"), stop=UNKNOWN), S.ACTIVE),
+    ("stop unknown and absent too early", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, reply=reply(Outcome.UNKNOWN), stop=ABSENT), Wait),
+    ("stop unknown and absent for T", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, reply=reply(Outcome.UNKNOWN), stop=ABSENT, conclusive=True), S.PENDING_SL),
+    ("stop refused", row(S.PENDING_SL, **STOPPED), facts(newborn=True, reply=reply(Outcome.REJECTED, Why.WOULD_TRIGGER)), S.PENDING_SL),
+    ("stop refused too often", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, tries=3, reply=reply(Outcome.REJECTED, Why.WOULD_TRIGGER)), S.CLOSING),
+    ("stop of an adopted position refused too often", row(S.PENDING_SL, origin=Origin.SYNC, **STOPPED),
+     facts(newborn=True, tries=3, reply=reply(Outcome.REJECTED, Why.WOULD_TRIGGER)), S.PENDING_SL),
+    ("stop that cannot be sent", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, tries=3, reply=reply(Outcome.REJECTED, Why.RATE)), S.PENDING_SL),
+    ("stop ended by the venue", row(S.PENDING_SL, **STOPPED), facts(newborn=True, stop=found(OrderState.EXPIRED, stop=True)), S.PENDING_SL),
+    ("stop ended too often", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, tries=3, stop=found(OrderState.EXPIRED, stop=True)), S.CLOSING),
+    ("stop fired at once", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, stop=found(OrderState.TRIGGERED, "1", stop=True), snapshots=(look(), look())), S.CLOSED),
+    ("stop fired and the position stands", row(S.PENDING_SL, **STOPPED),
+     facts(newborn=True, stop=found(OrderState.TRIGGERED, "1", stop=True), snapshots=(look(held()),)), Wait),
+    ("a rival came first", row(S.PENDING_SL, **STOPPED), facts(newborn=True, stop=LIVE, rivals=(RIVAL,)), S.CLOSING),
+    ("active, to be closed", row(S.ACTIVE, **STOPPED), facts(wish=Wish("x")), S.CLOSING),
+    ("active, stop to be moved", row(S.ACTIVE, **STOPPED), facts(wish=Wish(trigger=Decimal("2.9"))), S.ACTIVE),
+    ("active, new stop fixed", row(S.ACTIVE, stop_loss_order_id="8", **STOPPED),
+     facts(unsent=True, wish=Wish(trigger=Decimal("2.9"))), Order.STOP),
+    ("active, new stop stands", row(S.ACTIVE, stop_loss_order_id="8", **STOPPED), facts(stop=LIVE, reply=reply(Outcome.ACCEPTED)), Cancel),
+    ("active, old stop gone", row(S.ACTIVE, stop_loss_order_id="8", **STOPPED),
+     facts(stop=LIVE, reply=reply(Outcome.ACCEPTED), canceled=True), S.ACTIVE),
+    ("active, new stop refused: the old one", row(S.ACTIVE, stop_loss_order_id="8", **STOPPED),
+     facts(reply=reply(Outcome.REJECTED)), Need.SNAPSHOT),
+    ("active, neither stop stands", row(S.ACTIVE, stop_loss_order_id="8", **STOPPED),
+     facts(reply=reply(Outcome.REJECTED), snapshots=(look(held()),)), S.PENDING_SL),
+    ("active, looked after: covered", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
+     facts(wish=Wish(verify=True), snapshots=(look(held(), orders=(stop_order(),)),)), Leave),
+    ("active, looked after: uncovered", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
+     facts(wish=Wish(verify=True), snapshots=(look(held()),)), S.PENDING_SL),
+    ("active, looked after: the other side", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
+     facts(wish=Wish(verify=True), snapshots=(look(held(side=Side.SHORT)),)), S.ACTIVE),
+    ("active, looked after: unreadable", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
+     facts(wish=Wish(verify=True), snapshots=(look(complete=False),)), Leave),
+    ("closing: who else", row(S.CLOSING, **OUT), facts(unsent=True, rest=ONE), Need.RIVALS),
+    ("closing: goes out", row(S.CLOSING, **OUT), facts(unsent=True, rest=ONE, rivals=()), Order.CLOSE),
+    ("closing beside a rival: what is whose", row(S.CLOSING, **OUT), facts(unsent=True, rest=ONE, rivals=(RIVAL,)), Need.SNAPSHOT),
+    ("closing beside a rival: all of it is his", row(S.CLOSING, **OUT),
+     facts(unsent=True, rest=ONE, rivals=(RIVAL,), snapshots=(look(held()),)), S.ROLLED_BACK),
+    ("closing beside a rival: ours beside his", row(S.CLOSING, **OUT),
+     facts(unsent=True, rest=ONE, rivals=(RIVAL,), snapshots=(look(held("2")),)), Order.CLOSE),
+    ("closing: no answer", row(S.CLOSING, **OUT), facts(rivals=(), rest=ONE, reply=reply(Outcome.UNKNOWN)), S.UNRESOLVED),
+    ("closed: is it flat", row(S.CLOSING, **OUT), facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),)), Need.SNAPSHOT),
+    ("closed and flat", row(S.CLOSING, **OUT),
+     facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), snapshots=(look(),)), S.ROLLED_BACK),
+    ("closed, not wanted as roll-back", row(S.CLOSING, exit_reason="target", attempt=3),
+     facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), snapshots=(look(),)), S.CLOSED),
+    ("closed, venue unreadable", row(S.CLOSING, **OUT),
+     facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), snapshots=(look(complete=False),)), Wait),
+    ("closed and flat, its stop still live", row(S.CLOSING, **{**STOPPED, **OUT}),
+     facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), stop=LIVE, snapshots=(look(),)), Cancel),
+    ("closed, another's position unprotected: the stop stays", row(S.CLOSING, **{**STOPPED, **OUT}),
+     facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), stop=LIVE, snapshots=(look(held()),)), S.ROLLED_BACK),
+    ("closed in part", row(S.CLOSING, **OUT),
+     facts(rivals=(), rest=ONE, closes=(found(OrderState.EXPIRED, "0.4"),), snapshots=(look(held("0.6")),)), S.CLOSING),
+    ("close refused: nothing to reduce", row(S.CLOSING, **OUT),
+     facts(rivals=(), rest=ONE, reply=reply(Outcome.REJECTED, Why.REDUCE_ONLY)), Need.SNAPSHOT),
+    ("close refused and twice flat", row(S.CLOSING, **OUT),
+     facts(rivals=(), rest=ONE, reply=reply(Outcome.REJECTED, Why.REDUCE_ONLY), snapshots=(look(), look())), S.ROLLED_BACK),
+    ("close refused too often", row(S.CLOSING, **OUT),
+     facts(rivals=(), rest=ONE, tries=4, reply=reply(Outcome.REJECTED, Why.RATE)), S.CLOSING),
+    ("close unknown, found filled", row(S.UNRESOLVED, **OUT),
+     facts(rivals=(), closes=(found(OrderState.FILLED, "1"),), snapshots=(look(),)), S.ROLLED_BACK),
+    ("close unknown, absent for T, still there", row(S.UNRESOLVED, **OUT),
+     facts(rivals=(), closes=(ABSENT,), conclusive=True, snapshots=(look(held()),)), S.CLOSING),
+    ("close unknown, no answers", row(S.UNRESOLVED, **OUT), facts(rivals=(), closes=(UNKNOWN,), patient=False), S.UNRESOLVED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "known", "follows"), [case[1:] for case in TABLE], ids=[c[0] for c in TABLE]
+)
+def test_what_follows(before, known, follows):
+    step = decide(before, known)
+    if isinstance(follows, Status):
+        assert isinstance(step, Move), step
+        assert step.row.status is follows, step
+    elif isinstance(follows, Need):
+        assert step == Ask(follows)
+    elif isinstance(follows, Order):
+        assert isinstance(step, Send), step
+        assert step.order is follows
+    else:
+        assert isinstance(step, follows), step
+
+
+def test_the_stop_is_sized_from_the_fill():
+    step = decide(row(S.SUBMITTING), facts(entry=found(OrderState.EXPIRED, "0.4")))
+    assert (step.row.quantity, step.row.stop_loss_price, step.since) == (Decimal("0.4"), Decimal("2.850"), AT)
+    fixed = decide(step.row, facts(newborn=True))
+    assert decide(fixed.row, facts(newborn=True, unsent=True)) == Send(
+        Order.STOP, Decimal("0.4"), Decimal("2.850")
+    )
+
+
+def test_a_rivals_share_is_left():
+    step = decide(
+        row(S.CLOSING, **OUT), facts(unsent=True, rest=ONE, rivals=(RIVAL,), snapshots=(look(held("1.4")),))
+    )
+    assert step == Send(Order.CLOSE, Decimal("0.4"))
+
+
+# -- invariants, over facts of any kind
+
+LOOKUPS = st.sampled_from(
+    [
+        None, ABSENT, UNKNOWN, LIVE, *(found(state, filled, stop=stop) for state in OrderState for filled in ("0", "0.4", "1")
+         for stop in (False, True)),
+    ]
+)  # fmt: skip
+LOOKS = st.lists(
+    st.sampled_from(
+        [look(), look(held()), look(held("2")), look(held("0.5")), look(held(side=Side.SHORT)), look(complete=False),
+         look(held(), orders=(stop_order(),)), look(held(), orders=(stop_order("0.2"),)), look(orders=(stop_order(),))]
+    ),
+    max_size=2,
+).map(tuple)  # fmt: skip
+REPLIES = st.one_of(st.none(), st.builds(reply, st.sampled_from(Outcome), st.sampled_from(Why)))
+ROWS = st.builds(
+    row,
+    st.sampled_from([status for status in Status if status not in TERMINAL]),
+    stop_client_id=st.sampled_from([None, client_id(KEY, "s", 2)]),
+    stop_loss_order_id=st.sampled_from([None, "8", "9"]),
+    exit_reason=st.sampled_from([None, "rolled back: x", "target"]),
+    needs_attention=st.booleans(),
+    attempt=st.integers(0, 4),
+    origin=st.sampled_from([Origin.SIGNAL, Origin.SYNC]),
+    side=st.sampled_from(Side),
+).filter(lambda r: r.status is S.UNRESOLVED or (r.status is S.CLOSING) is (r.exit_reason is not None))
+FACTS = st.builds(
+    facts,
+    newborn=st.booleans(),
+    unsent=st.booleans(),
+    engaged=st.booleans(),
+    conclusive=st.booleans(),
+    patient=st.booleans(),
+    overdue=st.booleans(),
+    canceled=st.booleans(),
+    tries=st.integers(0, 5),
+    rest=st.sampled_from([None, ONE, Decimal("0.6")]),
+    wish=st.sampled_from(
+        [None, Wish("target"), Wish("rolled back: y"), Wish(trigger=Decimal(2)), Wish(verify=True)]
+    ),
+    reply=REPLIES,
+    entry=LOOKUPS,
+    stop=LOOKUPS,
+    closes=st.one_of(
+        st.none(),
+        st.lists(LOOKUPS.filter(lambda known: known is not None), min_size=1, max_size=2).map(tuple),
+    ),
+    snapshots=LOOKS,
+    fills=st.sampled_from([None, fills(), fills("1"), fills("1", "-1"), fills(complete=False)]),
+    rivals=st.sampled_from([None, (), (RIVAL,)]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(before=ROWS, known=FACTS)
+def test_invariants(before, known):
+    step = decide(before, known)
+    if isinstance(step, Send):
+        assert known.unsent, "only what this owner has just written down is sent"
+        assert not known.engaged
+        wanted = {
+            Order.ENTRY: {S.SUBMITTING},
+            Order.STOP: {S.PENDING_SL, S.ACTIVE},
+            Order.CLOSE: {S.CLOSING},
+        }
+        assert before.status in wanted[step.order]
+        assert 0 < step.quantity <= max(before.quantity, known.rest or 0)
+    if isinstance(step, Cancel) and step.conditional and before.exit_reason:
+        flat = all(not look.positions for look in known.snapshots[-1:] if look.complete)
+        covered = any(o.order_id != "" for look in known.snapshots[-1:] for o in look.orders)
+        assert known.snapshots
+        assert flat or covered or any(p.side is not before.side for p in known.snapshots[-1].positions)
+    if isinstance(step, Move):
+        _assert_move(before, known, step)
+
+
+def _assert_move(before, known, step):
+    after = step.row
+    assert may_become(before.status, after.status), f"{before.status} -> {after.status}"
+    assert step.reason
+    if after.status is S.FAILED:
+        assert before.status in {S.PENDING_ENTRY, S.SUBMITTING, S.UNRESOLVED}
+        assert before.exit_reason is None
+        filled = known.entry is not None and known.entry.order is not None and known.entry.order.filled
+        refused = known.reply is not None and known.reply.outcome is Outcome.REJECTED
+        assert not filled or known.unsent or refused or known.newborn
+    if after.status in {S.CLOSED, S.ROLLED_BACK}:
+        assert known.snapshots, "flat is not told without a look"
+        assert known.snapshots[-1].complete
+    if after.status is S.UNRESOLVED and before.status is not S.UNRESOLVED:
+        assert step.alert is not None
+        assert step.alert.severity == "critical"
+    if after.needs_attention and not before.needs_attention:
+        assert step.alert is not None
+    if step.unsent and after.status in {S.PENDING_SL, S.CLOSING}:
+        assert after.attempt > before.attempt, "each order has a client id of its own"
