@@ -270,7 +270,7 @@ class Bench:
             async def creating(each: int, side: str = side, core: TradingCore = core, run: str = run) -> None:
                 asked = request(each, f"create-{run}")
                 if side == "core":
-                    await core._give_birth(birth_of(asked, key_of(asked), self.rule, SETTINGS))  # noqa: SLF001
+                    await core._give_birth(birth_of(asked, key_of(asked), self.rule, SETTINGS), OWNER)  # noqa: SLF001
                 else:
                     await bare_create(self.database, asked, self.rule)
 

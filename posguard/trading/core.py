@@ -123,10 +123,11 @@ class TradingCore:
 
     async def _open(self, birth: Birth, gateway: TradingGateway, rule: MarketRule) -> Opened:
         leased_at = self._ports.settings.clock.monotonic()
+        mine = f"{self._ports.owner}/{secrets.token_hex(4)}"  # this open's, beside others of this process
         try:
-            born = await self._give_birth(birth)
+            born = await self._give_birth(birth, mine)
         except RetryableError as error:
-            born = await self._born_after_all(birth, error)
+            born = await self._born_after_all(birth, mine, error)
         if isinstance(born, Opened):
             return born
         driver = Driver(self._ports, gateway, rule, Origin.SIGNAL, leased_at)
@@ -137,7 +138,7 @@ class TradingCore:
             return Opened(Result.PENDING, born.id, reason)
         return opened(row)
 
-    async def _give_birth(self, birth: Birth) -> ManagedRow | Opened:
+    async def _give_birth(self, birth: Birth, lease_owner: str) -> ManagedRow | Opened:
         """Layers 1 and 2, in one transaction."""
         ports = self._ports
         await ports.checkpoint("before insert")
@@ -151,7 +152,7 @@ class TradingCore:
                     birth,
                     actor=ports.owner,
                     lease=ports.settings.lease,
-                    lease_owner=ports.owner,
+                    lease_owner=lease_owner,
                 )
         await ports.checkpoint("after insert")
         ports.switch.engaged, ports.switch.reason = there.engaged, there.switch_reason
@@ -181,8 +182,10 @@ class TradingCore:
             )
         return opened(row, repeated=True)
 
-    async def _born_after_all(self, birth: Birth, error: RetryableError) -> ManagedRow | Opened:
-        """A connection that broke over the insert tells nothing: the request key does. The row's lease is ours or nobody's."""
+    async def _born_after_all(
+        self, birth: Birth, lease_owner: str, error: RetryableError
+    ) -> ManagedRow | Opened:
+        """A connection that broke over the insert tells nothing: the request key does. A row of this open's own is gone on with."""
         try:
             async with self._ports.database.connection() as connection:
                 found = await managed.id_of_request(connection, birth.request_key)
@@ -194,7 +197,8 @@ class TradingCore:
             return Opened(
                 Result.REFUSED, None, f"the database did not answer ({error.message}); nothing was sent"
             )
-        return opened(row, repeated=True)
+        mine = row.lease_owner == lease_owner and row.status is Status.PENDING_ENTRY
+        return row if mine else opened(row, repeated=True)
 
     # -- closing
 
@@ -290,8 +294,11 @@ class TradingCore:
             async with gate:
                 return await self._recover_one(position_id)
 
-        rows = await asyncio.gather(*(one(each) for each in ids))
-        met = [row for row in rows if row is not None]
+        ended = await asyncio.gather(*(one(each) for each in ids), return_exceptions=True)
+        for error in ended:  # after all rows had their turn
+            if isinstance(error, BaseException):
+                raise error
+        met = [row for row in ended if row is not None and not isinstance(row, BaseException)]
         return Pass(
             recovered=tuple(row.id for row in met if row.ended or row.status is Status.ACTIVE),
             flagged=tuple(row.id for row in met if row.needs_attention),
