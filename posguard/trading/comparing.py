@@ -48,9 +48,9 @@ def compare(
         and _amiss(row, second)
     ]
     live = {order.order_id for order in first.orders}
-    orphaned = [
+    orphaned = _one_a_leg(
         order for order in second.orders if order.order_id in live and _is_orphan(order, rows, first, second)
-    ]
+    )
     return Suspicions(tuple(external), tuple(amiss), tuple(orphaned))
 
 
