@@ -34,6 +34,11 @@ test: check ## the whole suite, on the embedded server or the one of POSGUARD_TE
 reliability: install ## the reliability suite in its long form: a table of figures, and their seed (POSGUARD_SEED repeats it)
 	@tools/reliability.sh
 
+.PHONY: reliability-races
+reliability-races: install ## 30 000 races of each scenario against the corrected core, about half an hour (RUNS=, SEED=, SCENARIOS=A,B)
+	@$(PY) tools/reliability_races.py $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(SCENARIOS),--scenarios $(SCENARIOS))
+
 .PHONY: bench-exchange
 bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5 000 positions beside bare ccxt
 	@$(PY) tools/bench_simulator.py

@@ -128,7 +128,7 @@ class InProcessVenue:
 
     async def market(self, symbol: str) -> MarketRule | None:
         """The market of a canonical symbol; None where there is none."""
-        return self._markets().get(symbol)
+        return self._rule(symbol)
 
     async def permissions(self) -> KeyPermissions:
         """Everything but withdrawing."""
@@ -240,7 +240,7 @@ class InProcessVenue:
         return lookup
 
     async def _place(self, symbol: str, intent: OrderIntent, *, slump: bool = False) -> OrderReply:
-        rule = self._markets().get(symbol)
+        rule = self._rule(symbol)
         wrong = f"{symbol} is no market of the venue" if rule is None else slip(rule, intent)
         if wrong:
             return OrderReply(Outcome.REJECTED, intent.client_order_id, why=Why.MALFORMED, reason=wrong)
@@ -285,19 +285,22 @@ class InProcessVenue:
             updated_at=_at(leg.updated_ms),
         )
 
+    def _rule(self, symbol: str) -> MarketRule | None:
+        market = self._book.markets.get((_venue(self._id), symbol))
+        if market is None or canonical_symbol(symbol) != symbol or market.settle != "USDT":
+            return None
+        return MarketRule(
+            symbol=symbol,
+            venue_symbol=symbol,
+            lot_step=market.step,
+            tick_size=market.tick,
+            min_quantity=market.min_qty,
+            min_notional=market.min_notional,
+        )
+
     def _markets(self) -> dict[str, MarketRule]:
-        return {
-            market.symbol: MarketRule(
-                symbol=market.symbol,
-                venue_symbol=market.symbol,
-                lot_step=market.step,
-                tick_size=market.tick,
-                min_quantity=market.min_qty,
-                min_notional=market.min_notional,
-            )
-            for market in self._book.markets_of(_venue(self._id))
-            if canonical_symbol(market.symbol) == market.symbol and market.settle == "USDT"
-        }
+        listed = (market.symbol for market in self._book.markets_of(_venue(self._id)))
+        return {symbol: rule for symbol in listed if (rule := self._rule(symbol)) is not None}
 
 
 def _venue(venue: VenueId) -> Any:
