@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import random
+from decimal import Decimal
 
 import asyncpg
 import pytest
 
 from posguard.postgres import botupgrade
+from posguard.race.books import add_markets, clear
+from posguard.race.defective import DefectiveCore, DefectiveSettings
+from posguard.race.signal import Ended, Signal
+from posguard.race.venue import InProcessVenue
+from posguard.simulator import Simulator
 from tests.fixtures.bot_tables import rows
 
 pytestmark = pytest.mark.postgres
@@ -17,56 +22,44 @@ OPENS = 1000
 
 
 class OldBot:
-    """The bot's statements as it sends them: a pool of asyncpg with its statement cache, every update by itself."""
+    """The bot's old core on its own statements: a pool of asyncpg with its statement cache, every update by itself."""
 
     def __init__(self, pool):
         self.pool = pool
+        self.book = Simulator().book
         self.failed = collections.Counter()
         self.opened = 0
 
-    async def create(self, symbol):
-        key = random.getrandbits(31)  # Python's hash of a text differs from process to process
-        async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", key)
-            there = await connection.fetchval(
-                "SELECT id FROM monitoring.positions WHERE symbol = $1 AND exchange = $2 AND status = 'active'",
-                symbol,
-                "binance",
-            )
-            return there or await connection.fetchval(
-                "INSERT INTO monitoring.positions (symbol, exchange, side, quantity, entry_price, status) "
-                "VALUES ($1, $2, $3, $4, $5, 'active') RETURNING id",
-                symbol,
-                "binance",
-                "long",
-                61.8,
-                1,
-            )
-
-    async def update(self, number, status):
-        await self.pool.execute("UPDATE monitoring.positions SET status = $1 WHERE id = $2", status, number)
-
     async def stage(self, name, work):
-        """What `work` returns, or None where the database refused, which is counted."""
+        """Does `work`; where the database refuses, that is counted."""
         try:
-            return await work
+            await work
         except asyncpg.PostgresError as error:
             self.failed[name, type(error).__name__] += 1
-            return None
 
     async def open(self, symbol, *, rival=False):
-        """Row, entry, stop, active; then it is closed so that the symbol is free again. With a rival the synchroniser comes in between."""
-        number = await self.stage("create", self.create(symbol))
-        if number is None:
-            return
-        await self.stage("entry to stop", self.update(number, "entry_placed"))
-        second = await self.stage("synchroniser", self.create(symbol)) if rival else None
-        await self.stage("entry to stop", self.update(number, "active"))
+        """Row, entry, stop, active; then all is closed so that the symbol is free again. With a rival the synchroniser comes in between."""
+        add_markets(self.book, "binance", [symbol])
+        venue = InProcessVenue(self.book)
+
+        async def settlement(_seconds):
+            if rival:
+                held = [p for p in (await venue.snapshot()).positions if p.symbol == symbol]
+                await self.stage("synchroniser", core._adopt(held[0]))
+
+        core = DefectiveCore(self.pool, venue, DefectiveSettings(sleep=settlement))
+        opened = await core.open(Signal(symbol, symbol, Decimal("61.8"), Decimal(1), Decimal("0.9")))
+        if opened.error:
+            self.failed["create" if opened.ended is Ended.FAILED else "entry to stop", opened.error] += 1
         await self.stage(
-            "reading", self.pool.fetchrow("SELECT * FROM monitoring.positions WHERE id = $1", number)
+            "reading", self.pool.fetch("SELECT * FROM monitoring.positions WHERE symbol = $1", symbol)
         )
-        for each in {number, second} - {None}:
-            await self.stage("close", self.update(each, "closed"))
+        ids = await self.pool.fetch(
+            "SELECT id FROM monitoring.positions WHERE symbol = $1 AND status = 'active'", symbol
+        )
+        for row in ids:
+            await self.stage("close", core._run("end", id=row["id"], status="closed", reason="test"))
+        clear(self.book, "binance", [symbol])
         self.opened += 1
 
 
