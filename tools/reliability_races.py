@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
 import sys
 
@@ -88,7 +89,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=30_000)
     parser.add_argument("--threads", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    seed = int(os.environ.get("POSGUARD_SEED") or secrets.randbelow(2**31))
+    parser.add_argument("--seed", type=int, default=seed, help="POSGUARD_SEED, else a new one")
     parser.add_argument(
         "--scenarios", type=lambda text: [Scenario(name) for name in text.split(",")], default=list(Scenario)
     )
