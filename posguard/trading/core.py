@@ -26,7 +26,7 @@ from posguard.trading.ports import Ports, Switch
 from posguard.trading.settings import CoreSettings
 from posguard.trading.stops import on_tick
 from posguard.trading.synchroniser import synchronise_venue
-from posguard.trading.words import Done, Opened, Pass, Result
+from posguard.trading.words import Done, Opened, Pass, Result, done, opened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -42,15 +42,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _AT_ONCE = 8  # rows that one pass of recovery goes on with at a time
-
-_RESULTS = {
-    Status.ACTIVE: Result.ACTIVE,
-    Status.FAILED: Result.FAILED,
-    Status.CANCELED: Result.FAILED,
-    Status.ROLLED_BACK: Result.ROLLED_BACK,
-    Status.CLOSED: Result.CLOSED,
-    Status.UNRESOLVED: Result.UNRESOLVED,
-}
 
 
 class TradingCore:
@@ -381,29 +372,3 @@ async def _rule_of(gateway: TradingGateway | None, symbol: str) -> MarketRule | 
         return await gateway.market(symbol)
     except RetryableError:
         return None
-
-
-def opened(row: ManagedRow, *, repeated: bool = False) -> Opened:
-    """What a row says of the open it came from."""
-    filled = row.status not in {Status.PENDING_ENTRY, Status.SUBMITTING, Status.FAILED, Status.UNRESOLVED}
-    return Opened(
-        _RESULTS.get(row.status, Result.PENDING),
-        row.id,
-        row.attention_reason or row.exit_reason or "",
-        quantity=row.quantity if filled else None,
-        entry_price=row.entry_price if filled else None,
-        stop_price=row.stop_loss_price if row.status is Status.ACTIVE else None,
-        repeated=repeated,
-        needs_attention=row.needs_attention,
-    )
-
-
-def done(row: ManagedRow) -> Done:
-    """What a row says of a call that changed it."""
-    return Done(
-        _RESULTS.get(row.status, Result.PENDING),
-        row.id,
-        row.attention_reason or row.exit_reason or "",
-        stop_price=row.stop_loss_price if row.status is Status.ACTIVE else None,
-        needs_attention=row.needs_attention,
-    )

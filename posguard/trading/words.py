@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from posguard.model.position import PositionSide, Side
+from posguard.model.position import PositionSide, Side, Status
+
+if TYPE_CHECKING:
+    from posguard.model.managed import ManagedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +94,39 @@ class Pass:
     closed: tuple[int, ...] = ()
     flagged: tuple[int, ...] = ()
     inconclusive: tuple[str, ...] = ()
+
+
+_RESULTS = {
+    Status.ACTIVE: Result.ACTIVE,
+    Status.FAILED: Result.FAILED,
+    Status.CANCELED: Result.FAILED,
+    Status.ROLLED_BACK: Result.ROLLED_BACK,
+    Status.CLOSED: Result.CLOSED,
+    Status.UNRESOLVED: Result.UNRESOLVED,
+}
+
+
+def opened(row: ManagedRow, *, repeated: bool = False) -> Opened:
+    """What a row says of the open it came from."""
+    filled = row.status not in {Status.PENDING_ENTRY, Status.SUBMITTING, Status.FAILED, Status.UNRESOLVED}
+    return Opened(
+        _RESULTS.get(row.status, Result.PENDING),
+        row.id,
+        row.attention_reason or row.exit_reason or "",
+        quantity=row.quantity if filled else None,
+        entry_price=row.entry_price if filled else None,
+        stop_price=row.stop_loss_price if row.status is Status.ACTIVE else None,
+        repeated=repeated,
+        needs_attention=row.needs_attention,
+    )
+
+
+def done(row: ManagedRow) -> Done:
+    """What a row says of a call that changed it."""
+    return Done(
+        _RESULTS.get(row.status, Result.PENDING),
+        row.id,
+        row.attention_reason or row.exit_reason or "",
+        stop_price=row.stop_loss_price if row.status is Status.ACTIVE else None,
+        needs_attention=row.needs_attention,
+    )
