@@ -92,5 +92,9 @@ class RefusedError(OperatorError):
     exit_code = ExitCode.REFUSED
 
 
+class ConflictError(RefusedError):
+    """What is there now does not go together with what was to be written; nothing was changed."""
+
+
 class PosguardBugError(PosguardError):
     """An invariant of posguard's own code does not hold; the traceback is wanted."""

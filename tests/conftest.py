@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.fixtures.gateways",
     "tests.fixtures.core",
     "tests.fixtures.races",
+    "tests.fixtures.cleanup",
 ]
 
 

@@ -26,7 +26,7 @@ COSTS = {
     Action.FAIL_ROW: "if an order was sent after all, its position is found as external; restore brings the row back",
     Action.FINISH_ROW: "the bot takes the row for open and protected; restore brings the old status back",
     Action.TAKE_QUANTITY: "the bot sizes its orders by the new quantity; restore brings the old one back",
-    Action.PLACE_STOP: "a stop that fires closes the position; a refused stop closes it now where the line says so",
+    Action.PLACE_STOP: "a stop that fires closes the position; one whose price is through closes it now, where the line says so",
     Action.CLOSE_POSITION: "the trade stays made, at the market's price",
     Action.CANCEL_ORDERS: "the order is gone and would have to be placed anew",
     Action.ADOPT: "the bot manages a position that may be somebody else's; restore retires the row",

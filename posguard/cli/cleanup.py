@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from posguard.cli.options import AsJson, By, OnDemo, OneExchange, OneSymbol
-from posguard.errors import ExitCode, OperatorError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from posguard.cli.connect import Connections
-    from posguard.model.plan import Plan, StoredPlan
+from posguard.errors import UsageError
 
 
 class ModeName(StrEnum):
@@ -39,7 +32,9 @@ class ActionName(StrEnum):
     ADOPT = "adopt"
 
 
-AMode = Annotated[ModeName, typer.Argument(metavar="MODE", help=f"{', '.join(ModeName)}.")]
+AMode = Annotated[
+    ModeName | None, typer.Argument(metavar="[MODE]", help=f"{', '.join(ModeName)}.", show_default=False)
+]
 Age = Annotated[
     float,
     typer.Option("--age", metavar="HOURS", min=0, help="incomplete: leave out rows that are younger."),
@@ -57,22 +52,57 @@ Accept = Annotated[
 ]
 
 
+Confirm = Annotated[
+    str, typer.Option("--confirm", metavar="CODE", help="Carry out the plan of this code, and nothing else.")
+]
+Rows = Annotated[
+    int | None,
+    typer.Option("--rows", metavar="N", help="With --confirm: how many rows --accept-absence closes."),
+]
+Production = Annotated[
+    str,
+    typer.Option(
+        "--production", metavar="FINGERPRINT", help="With --confirm: yes, production, on this database."
+    ),
+]
+BackupFile = Annotated[
+    str, typer.Option("--backup", metavar="FILE", help="With --confirm: where to keep the backup.")
+]
+NoBackup = Annotated[
+    bool, typer.Option("--no-backup", help="With --confirm: keep none. Nothing can be restored then.")
+]
+Interactive = Annotated[
+    bool, typer.Option("--interactive", help="Ask for each line, then for the code, and carry it out.")
+]
+
+
 def cleanup(
-    mode: AMode,
+    mode: AMode = None,
     *,
+    confirm: Confirm = "",
     symbol: OneSymbol = None,
     exchange: OneExchange = None,
     age: Age = 1,
     action: AnAction = None,
     accept_absence: Accept = False,
+    interactive: Interactive = False,
+    rows: Rows = None,
+    production: Production = "",
+    backup: BackupFile = "",
+    no_backup: NoBackup = False,
     by: By = "",
     demo: OnDemo = False,
     as_json: AsJson = False,
 ) -> None:
-    """Plan a cleanup: every row with what would happen to it and why, every order, what cannot be undone.
+    """Plan a cleanup, or with --confirm carry out the plan of a code.
 
-    Nothing is changed: the plan is stored under a code that names it. Only what is proven enters a plan; a venue that cannot be
-    judged gets none (exit code 3 where nothing else is planned).
+    With a MODE: every row with what would happen to it and why, every order, what cannot be undone. Nothing is changed: the plan
+    is stored under a code that names it. Only what is proven enters a plan; a venue that cannot be judged gets none (exit code 3
+    where nothing else is planned).
+
+    With --confirm: a backup first; then each line is decided once more on what is there now, done, recorded, and looked at again.
+    What changed meanwhile is skipped and said. Interrupted, the same command finishes it. Exit code 4 where the code is wrong,
+    used or expired, 5 where some lines were skipped or failed.
 
     \b
     Examples:
@@ -80,30 +110,36 @@ def cleanup(
       posguard cleanup incomplete --age 2 --exchange binance --symbol BTCUSDT
       posguard cleanup orphaned-ex --symbol SEIUSDT --exchange binance --action adopt
       posguard cleanup all --json
+      posguard cleanup --confirm ABCD-EFGH
     """
     from posguard.cli import output
-    from posguard.cli.connect import connections
-    from posguard.cli.desk import actor
-    from posguard.model.plan import Mode
+    from posguard.cli.cleanup_run import Applied, Planned, apply, plan
 
-    _check(mode, action=action, accept_absence=accept_absence)
+    if (mode is None) == (not confirm):
+        raise UsageError("Name either a MODE or --confirm CODE. Nothing was done.", hint="See --help.")
     output.structured_log_to_stderr()
-    to = connections(demo=demo)
-    output.load_drivers()
-    with output.progress("connecting …") as say:
-        plan = asyncio.run(
-            _planned(
-                to,
-                Mode(mode),
-                say,
-                actor=actor(by),
-                scope=(exchange or "", symbol or ""),
-                min_age=timedelta(hours=age),
-                action=action,
-                accept_absence=accept_absence,
+    if mode is None:
+        if symbol or exchange or action or accept_absence or interactive:
+            raise UsageError(
+                "--confirm carries out what the plan says; filters and actions belong to planning. Nothing was done."
             )
+        apply(Applied(confirm, rows, production, backup, no_backup, by, demo, as_json))
+        return
+    if (rows is not None or production or backup or no_backup) and not interactive:
+        raise UsageError(
+            "--rows, --production, --backup and --no-backup belong to --confirm. Nothing was done."
         )
-    _told(plan, to, as_json=as_json)
+    _check(mode, action=action, accept_absence=accept_absence)
+    asked = Planned(
+        mode=mode,
+        scope=(exchange or "", symbol or ""),
+        min_age=timedelta(hours=age),
+        action=action,
+        accept_absence=accept_absence,
+        by=by,
+        demo=demo,
+    )
+    plan(asked, Applied("", rows, production, backup, no_backup, by, demo, as_json), interactive=interactive)
 
 
 def _check(mode: ModeName, *, action: ActionName | None, accept_absence: bool) -> None:
@@ -112,70 +148,3 @@ def _check(mode: ModeName, *, action: ActionName | None, accept_absence: bool) -
         raise UsageError("--action belongs to orphaned-ex and all. Nothing was done.")
     if accept_absence and mode is not ModeName.ORPHANED_DB:
         raise UsageError("--accept-absence belongs to orphaned-db. Nothing was done.")
-
-
-async def _planned(
-    to: Connections,
-    mode: object,
-    say: Callable[[str], None],
-    *,
-    actor: str,
-    scope: tuple[str, str],
-    min_age: timedelta,
-    action: ActionName | None,
-    accept_absence: bool,
-) -> StoredPlan:
-    from contextlib import AsyncExitStack
-
-    from posguard.cleanup.plans import draw_plan, store_plan
-    from posguard.exchange.gateway import open_gateway
-    from posguard.model.plan import Choice, Mode
-    from posguard.model.scope import Scope
-    from posguard.postgres.pool import Database
-
-    where = Scope(*scope)
-    timeout = to.settings.database_timeout.total_seconds()
-    async with (
-        await Database.open(to.dsn, application="posguard cleanup", timeout=timeout) as db,
-        AsyncExitStack() as stack,
-    ):
-        gateways = [
-            await stack.enter_async_context(open_gateway(venue, to.settings))
-            for venue in to.venues
-            if where.covers(venue.exchange)
-        ]
-        plan = await draw_plan(
-            db,
-            gateways,
-            to.settings,
-            Mode(str(mode)),
-            actor=actor,
-            scope=where,
-            min_age=min_age,
-            choice=Choice(action) if action else None,
-            accept_absence=accept_absence,
-            progress=say,
-        )
-        return await store_plan(db, plan) if plan.lines else _unstored(plan)
-
-
-def _unstored(plan: Plan) -> StoredPlan:
-    """A plan without a line, which has no code and no number."""
-    from posguard.model.plan import PlanState, StoredPlan
-
-    return StoredPlan(plan, plan.code, plan.digest, PlanState.PLANNED, ())
-
-
-def _told(stored: StoredPlan, to: Connections, *, as_json: bool) -> None:
-    """Prints a plan. Raises OperatorError where nothing is planned and a venue could not be judged."""
-    from posguard.cli import output, plan_text
-    from posguard.cli.cleanup_shapes import PlanReport
-
-    nothing = not stored.plan.lines and bool(stored.plan.inconclusive)
-    code = ExitCode.INCONCLUSIVE if nothing else ExitCode.FINE
-    if as_json:
-        output.emit(PlanReport.of(stored, exit_code=code, demo=to.settings.demo))
-    else:
-        plan_text.show_plan(stored, production="production" in stored.plan.worlds.values())
-    if nothing:
-        raise OperatorError(f"Nothing is planned: {'; '.join(stored.plan.inconclusive)}.")

@@ -65,7 +65,7 @@ def show_line(one: StoredLine) -> None:
         print(clean(f"     order: {order.sentence}"))
     if line.fallback:
         named = ", ".join(f"{c.column} → {c.after}" for c in line.fallback)
-        print(clean(f"     if the stop is refused: {named}"))
+        print(clean(f"     if its price is through: {named}"))
 
 
 def _costs(stored: StoredPlan) -> None:
@@ -98,7 +98,7 @@ def _confirm(stored: StoredPlan, *, production: bool) -> None:
     more = f" --rows {plan.accepted_absences}" if plan.accepted_absences else ""
     more += f" --production {plan.database_fingerprint}" if production else ""
     print(f"\nNothing was changed. To do exactly this, until {spell(plan.expires_at)} UTC:")
-    print(f"  posguard cleanup --confirm {stored.code}{more} (not built yet)")
+    print(f"  posguard cleanup --confirm {stored.code}{more}")
 
 
 def show_result(stored: StoredPlan) -> None:

@@ -74,7 +74,7 @@ class Given(StrEnum):
     """When an order of a line is sent."""
 
     ALWAYS = "always"
-    STOP_REFUSED = "only if the stop is refused"
+    STOP_REFUSED = "only if the venue refuses the stop because its price is through"
     DONE = "once the new stop stands or the position is flat"
 
 
@@ -149,7 +149,7 @@ class Line:
 
     row is the row that changes, None where the line changes none or adds one. guards are rows that have to be as the plan saw
     them, the changed one included; key_rows are the ids of all open rows that the key may have. changes are made when the line
-    succeeds, fallback when its stop was refused and the position was closed instead.
+    succeeds, fallback when its stop was refused, its price being through, and the position was closed instead.
     """
 
     mode: Mode

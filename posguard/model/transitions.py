@@ -71,6 +71,9 @@ EDGES: Mapping[Status, frozenset[Status]] = MappingProxyType(
     }
 )
 
+# A way through these would say that an order was sent, or that its outcome is unknown.
+_LEAVES_NOTHING = frozenset({Status.SUBMITTING, Status.UNRESOLVED})
+
 
 def may_become(before: Status | None, after: Status) -> bool:
     """Whether a row that the core manages may change from one status to another; before None asks for its birth.
@@ -80,3 +83,22 @@ def may_become(before: Status | None, after: Status) -> bool:
     if before is None:
         return after in BIRTHS
     return before == after or after in EDGES[before]
+
+
+def path(before: str, after: str) -> tuple[str, ...]:
+    """The statuses of the shortest legal way from one status to another, the last one included; `after` alone where there is none."""
+    try:
+        start, end = Status(before), Status(after)
+    except ValueError:
+        return (after,)
+    ways: dict[Status, tuple[Status, ...]] = {start: ()}
+    front = [start]
+    while front and end not in ways:
+        nearer = []
+        for status in front:
+            for step in sorted(EDGES[status]):
+                if step not in ways and (step not in _LEAVES_NOTHING or step is end):
+                    ways[step] = (*ways[status], step)
+                    nearer.append(step)
+        front = nearer
+    return tuple(step.value for step in ways.get(end, ())) or (after,)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from posguard.model.exact_json import dumps
 from posguard.model.plan import LineState, Plan, PlanState, StoredLine, StoredPlan, spelled_code
 from posguard.model.plan_text import (
     left_out_of,
@@ -156,8 +157,8 @@ async def note(connection: Any, plan_id: int, actor: str, said: Note) -> None:
         event=said.event,
         client_order_id=said.client_order_id,
         row_id=said.row_id,
-        before=said.before,
-        after=said.after,
+        before=None if said.before is None else dumps(said.before),
+        after=None if said.after is None else dumps(said.after),
         detail=dict(said.detail or {}),
     )
 

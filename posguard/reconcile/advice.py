@@ -28,7 +28,7 @@ MODES: Mapping[Kind, str] = {
 }
 _CHOICE = {"orphaned-ex": " --action close|adopt"}
 # The cleanup modes that exist. A command of another mode is shown as not built yet.
-BUILT: frozenset[str] = frozenset()
+BUILT: frozenset[str] = frozenset(MODES.values())
 
 
 def repair(kind: Kind, key: PositionKey) -> str:

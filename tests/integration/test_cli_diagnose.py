@@ -113,7 +113,7 @@ async def test_found_is_planted_in_the_demo_world(empty_dsn, simulator, control,
     for words in (
         "DEMO DATA",
         "KASUSDT on bybit: 2 open rows claim one position (#275, #276)",
-        "posguard cleanup duplicates --symbol KASUSDT --exchange bybit (not built yet)",
+        "posguard cleanup duplicates --symbol KASUSDT --exchange bybit",
         "no automatic repair: docs/runbook.md#side-mismatch",
         "Rows by status, created in the last 24 h",
         "suggested survivor",

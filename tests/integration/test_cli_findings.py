@@ -84,7 +84,7 @@ async def test_list_and_show(desk):
     assert "orphaned_db" in text
     assert "APTUSDT on binance" in text
     shown = desk("show", str(first["id"])).out
-    for words in ("61.8", "! quantity: 61", "a fill closed it", "not built yet", "found"):
+    for words in ("61.8", "! quantity: 61", "a fill closed it", "posguard cleanup orphaned-db", "found"):
         assert words in shown
     assert "\x1b" not in shown
     detail = desk("show", str(first["id"]), "--json").json

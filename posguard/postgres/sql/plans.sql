@@ -109,7 +109,9 @@ UPDATE posguard.plan_lines SET verified = :verified, reason = :reason WHERE id =
 INSERT INTO posguard.cleanup_actions (
     plan_id, line_id, actor, event, client_order_id, row_id, before, after, detail
 )
-VALUES (:plan_id, :line_id, :actor, :event, :client_order_id, :row_id, :before, :after, :detail);
+VALUES (
+    :plan_id, :line_id, :actor, :event, :client_order_id, :row_id, :before::text::jsonb, :after::text::jsonb, :detail
+);
 
 -- name: actions_of
 SELECT * FROM posguard.cleanup_actions WHERE plan_id = :plan_id ORDER BY id;

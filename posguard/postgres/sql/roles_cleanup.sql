@@ -1,4 +1,4 @@
--- posguard_cleanup: for `posguard cleanup`, which is not built yet; leave this part out until you use it. Beside what
+-- posguard_cleanup: for `posguard cleanup --confirm` and `posguard restore`; leave this part out until you use them. Beside what
 -- posguard_reader may, it changes and adds rows of the bot's positions, orders and events, and deletes none. Run it after the
 -- reader's part, as the same user; again is fine.
 DO $$

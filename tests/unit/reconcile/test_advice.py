@@ -9,7 +9,7 @@ import pytest
 from posguard.model.finding import Finding, Kind, Proof, Severity
 from posguard.model.position import PositionSide
 from posguard.model.venue import VenueId
-from posguard.reconcile.advice import MODES, recommendations, repair
+from posguard.reconcile.advice import MODES, is_built, recommendations, repair
 from posguard.reconcile.breaker import Breaker, allowed_closings, breakers
 from tests.unit.reconcile.scenario import row
 
@@ -56,7 +56,8 @@ def test_each_command_is_recommended_once_and_what_protects_comes_first():
         ("", 1, "critical"),
     ]
     assert [r.runbook for r in told[-2:]] == ["aged-position", "side-mismatch"]
-    assert not any(r.built for r in told)
+    assert not any(r.built for r in told), "what a finding says of itself"
+    assert all(is_built(kind) for kind in MODES)
     assert recommendations([]) == ()
 
 
