@@ -15,8 +15,8 @@ from posguard.cleanup.sending import Fate, Sender, Sent
 from posguard.cleanup.work import LineEndError
 from posguard.model.plan import Action, Given, LineState, Role
 from posguard.model.position import Side
+from posguard.model.protection import protection_of
 from posguard.model.venue import VenueId
-from posguard.reconcile.protection import protection_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from posguard.cleanup.work import Work
     from posguard.model.plan import Change, PlannedOrder, StoredLine
+    from posguard.model.protection import Protection
     from posguard.model.venue import VenueOrder, VenuePosition, VenueSnapshot
-    from posguard.reconcile.protection import Protection
 
 
 def _failed(reason: str) -> LineEndError:
