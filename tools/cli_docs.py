@@ -40,7 +40,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-Commands that the design names and this version lacks (`restore`, `logs`, `explore`, `monitor`, `audit`, `alerts` and
+Commands that the design names and this version lacks (`logs`, `explore`, `monitor`, `audit`, `alerts` and
 `metrics`) are marked "not built yet" wherever a finding names them.
 """
 
@@ -57,6 +57,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard diagnose", shapes.DiagnosisReport),
     ("posguard reconcile", shapes.ReconcileReport),
     ("posguard cleanup", cleanup_shapes.PlanReport),
+    ("posguard restore", cleanup_shapes.RestoreReport),
     ("posguard findings list, ack, dismiss, reopen", shapes.FindingList),
     ("posguard findings show", shapes.FindingDetail),
     ("posguard findings ignore add, list, end", shapes.RuleList),

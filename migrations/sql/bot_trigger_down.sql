@@ -11,3 +11,5 @@ DROP FUNCTION IF EXISTS posguard.record_transition();
 DROP FUNCTION IF EXISTS posguard.guard_position();
 -- squawk-ignore ban-drop-function
 DROP FUNCTION IF EXISTS posguard.decision_columns();
+-- squawk-ignore ban-drop-function
+DROP FUNCTION IF EXISTS posguard.is_restored(bigint, text);

@@ -16,6 +16,25 @@ RETURN ARRAY[
     'entry_client_id', 'stop_client_id', 'attempt'
 ];
 
+-- Whether this transaction takes a recorded cleanup of the row back to this status. Told by posguard.restoring, which only
+-- posguard.announce_restore can write; a posguard of before it has none.
+CREATE OR REPLACE FUNCTION posguard.is_restored(of_row bigint, to_status text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM posguard.restoring AS r
+        WHERE
+            r.transaction_id = pg_current_xact_id_if_assigned()
+            AND r.position_id = of_row
+            AND r.status IS NOT DISTINCT FROM to_status
+    );
+EXCEPTION WHEN undefined_table OR insufficient_privilege THEN
+    RETURN false;
+END
+$function$;
+
 -- Before a row is written: legal changes only on rows the core manages; `version` counts the changes of decision columns and
 -- takes no other value. The comparison names the columns, which is many times as fast as jsonb; a deployment that lacks one
 -- takes the slower way.
@@ -73,7 +92,7 @@ BEGIN
                 ('unresolved', 'rolled_back')
             );
         END IF;
-        IF managed AND legal IS NOT TRUE THEN
+        IF managed AND legal IS NOT TRUE AND NOT posguard.is_restored(NEW.id, NEW.status) THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'check_violation',
                 CONSTRAINT = 'posguard_legal_transition',
@@ -217,6 +236,7 @@ BEGIN
         EXECUTE format('ALTER FUNCTION posguard.guard_position() OWNER TO %I', tables_owner);
         EXECUTE format('ALTER FUNCTION posguard.record_transition() OWNER TO %I', tables_owner);
         EXECUTE format('ALTER FUNCTION posguard.decision_columns() OWNER TO %I', tables_owner);
+        EXECUTE format('ALTER FUNCTION posguard.is_restored(bigint, text) OWNER TO %I', tables_owner);
     END IF;
 END
 $$;

@@ -10,9 +10,13 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import secrets
 import socket
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,7 +26,7 @@ from posguard.cleanup.ordering import carry_out
 from posguard.cleanup.rowwork import change, compared
 from posguard.cleanup.verify import verify
 from posguard.cleanup.work import LostError, Pace, Work, no_checkpoint
-from posguard.errors import RefusedError, SettingsError
+from posguard.errors import PosguardError, RefusedError, SettingsError
 from posguard.model.plan import LineState, PlanState
 from posguard.model.venue import VenueId
 from posguard.postgres import plans, runs
@@ -157,15 +161,33 @@ async def _lines(work: Work, step: Callable[[int, int], None]) -> None:
         step(done, len(work.plan.lines))
         if one.state not in _UNENDED:
             continue
-        fencing = await work.claim(one)
-        if fencing is None:
-            continue
-        await work.checkpoint("claimed")
-        try:
-            await _line(work, one, fencing)
-        except LostError:
-            work.progress(f"line {one.number} was taken over by another run")
+        await _claimed(work, one)
     step(len(work.plan.lines), len(work.plan.lines))
+
+
+async def _claimed(work: Work, one: StoredLine) -> None:
+    """One line, once its claim is had: a run that died holds its last one until the lease is over."""
+    until = time.monotonic() + work.pace.lease + work.pace.poll
+    while True:
+        state = await work.state(one)
+        if state not in _UNENDED:
+            return
+        fencing = await work.claim(one)
+        if fencing is not None:
+            break
+        if time.monotonic() >= until:
+            return
+        work.progress(f"line {one.number}: waiting for another run to end, or for its lease")
+        await work.pause()
+    await work.checkpoint("claimed")
+    try:
+        await _line(work, replace(one, state=state), fencing)
+    except LostError:
+        work.progress(f"line {one.number} was taken over by another run")
+    except asyncio.CancelledError:
+        with contextlib.suppress(PosguardError):
+            await work.release(one, fencing)
+        raise
 
 
 async def _line(work: Work, one: StoredLine, fencing: int) -> None:

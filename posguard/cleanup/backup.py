@@ -39,13 +39,16 @@ class Backup:
         return str(self.said["plan"]["code"])
 
 
-def named_path(folder: Path, name: str, *, absolute: bool = False) -> Path:
-    """The path of a backup. Raises UsageError for a name that leads elsewhere; an absolute one only where it is allowed."""
+def named_path(folder: Path, name: str) -> Path:
+    """The path of a backup: a bare name lies in the folder of backups, any other below the present one.
+
+    Raises UsageError for a name that leads elsewhere, RefusedError for a link.
+    """
     path = Path(name)
     if not name.strip() or "\0" in name or ".." in path.parts:
         raise UsageError(f"'{name}' is no name of a backup. Nothing was changed.")
     if path.is_absolute():
-        if not absolute:
+        if path.parent != folder:
             raise UsageError(
                 f"'{name}' is an absolute path. Nothing was changed.",
                 hint="Name a file below the present folder.",

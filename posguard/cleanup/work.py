@@ -136,6 +136,16 @@ class Work:
                 connection, one.id, owner=self.owner, length=timedelta(seconds=self.pace.lease)
             )
 
+    async def state(self, one: StoredLine) -> LineState:
+        """Where the line stands now."""
+        async with self.db.connection() as connection:
+            return await plans.line_state(connection, one.id)
+
+    async def release(self, one: StoredLine, fencing: int) -> None:
+        """Gives the claim back, so that the next run need not wait for the lease."""
+        async with self.db.connection() as connection:
+            await plans.release(connection, one.id, fencing=fencing)
+
     async def hold(self, one: StoredLine, fencing: int) -> None:
         """Renews the claim. Raises LostError."""
         async with self.db.connection() as connection:

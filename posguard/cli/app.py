@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, cleanup, db, demo, diagnose, findings, output, reproduce, simulator
+from posguard.cli import check, cleanup, db, demo, diagnose, findings, output, reproduce, restore, simulator
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -35,6 +35,7 @@ app.command()(check.check)
 app.command()(diagnose.diagnose)
 app.command()(diagnose.reconcile)
 app.command()(cleanup.cleanup)
+app.command()(restore.restore)
 app.command()(simulator.simulator)
 app.command()(reproduce.reproduce)
 app.add_typer(findings.app, name="findings")

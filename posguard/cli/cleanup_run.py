@@ -216,7 +216,7 @@ def _backup_path(to: Connections, asked: Applied, found: StoredPlan | None) -> P
         return None
     folder = Path(to.settings.backup_folder)
     name = asked.backup or default_name(found.code, found.plan.options.mode, datetime.now(UTC))
-    return named_path(folder, name, absolute=bool(asked.backup))
+    return named_path(folder, name)
 
 
 def _keyed(venue: VenueSettings, to: Connections) -> VenueSettings:

@@ -10,6 +10,7 @@ from pydantic import Field
 from posguard.cli.shapes import Shape
 
 if TYPE_CHECKING:
+    from posguard.cleanup.restore import Restore
     from posguard.model.plan import StoredLine, StoredPlan
 
 
@@ -137,4 +138,36 @@ class PlanReport(Shape):
             notes=plan.notes,
             backup=stored.backup,
             restore=f"posguard restore {stored.backup}" if stored.backup else "",
+        )
+
+
+class RestoreReport(Shape):
+    """`posguard restore --json`."""
+
+    demo: bool = Field(description="whether the world is made up")
+    done: bool = Field(description="whether this run brought anything back")
+    backup: str = Field(description="the file")
+    checksum: str = Field(description="its checksum, which holds")
+    plan_code: str = Field(description="the code of the plan that it was made for")
+    rows: tuple[int, ...] = Field(description="rows that come back")
+    retired: tuple[int, ...] = Field(description="adopted rows that are retired")
+    cannot_come_back: tuple[str, ...] = Field(description="lines whose orders stay as they are")
+    conflicts: tuple[str, ...] = Field(description="what stands in the way; nothing is restored then")
+    code: str | None = Field(description="what --confirm has to say; null where there is nothing to confirm")
+
+    @classmethod
+    def of(cls, seen: Restore, *, demo: bool) -> Self:
+        """The report of a dry run or of a restore."""
+        waits = not seen.done and not seen.conflicts and bool(seen.rows or seen.retired)
+        return cls(
+            demo=demo,
+            done=seen.done,
+            backup=str(seen.backup.path),
+            checksum=seen.backup.checksum,
+            plan_code=seen.plan.code,
+            rows=tuple(row.row_id for row in seen.rows),
+            retired=tuple(row.row_id for row in seen.retired),
+            cannot_come_back=seen.gone,
+            conflicts=seen.conflicts,
+            code=seen.code if waits else None,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from posguard.errors import ConflictError
-from posguard.model.exact_json import loads
+from posguard.model.exact_json import dumps, loads
 from posguard.model.plan import NEW_STOP
 from posguard.model.transitions import path
 from posguard.postgres.queries import queries
@@ -116,3 +116,51 @@ def resolved(changes: Iterable[Change], stop_order_id: str) -> dict[str, str | N
         else:
             del said["stop_loss_order_id"]
     return said
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One row that a line changed, before and after; before is None for a row that it added."""
+
+    line_id: int
+    number: int
+    row_id: int
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any]
+
+
+async def recorded(connection: Any, plan_id: int) -> list[Recorded]:
+    """What a plan changed and nobody has taken back yet, the last change first."""
+    return [
+        Recorded(
+            r["line_id"],
+            r["number"],
+            r["row_id"],
+            loads(r["before"]) if r["before"] else None,
+            loads(r["after"]),
+        )
+        async for r in queries("cleanup").recorded(connection, plan_id=plan_id)
+    ]
+
+
+async def restore_row(
+    connection: Any, plan_id: int, row_id: int, was: Mapping[str, Any], *, actor: str, managed: bool
+) -> dict[str, Any]:
+    """Writes a row as it was and returns it. Raises ConflictError where an index or a check refuses it."""
+    sql = queries("cleanup")
+    try:
+        async with connection.transaction():
+            await sql.say_who(connection, actor=actor, reason=f"cleanup plan {plan_id} taken back")
+            if managed:
+                await sql.announce_restore(connection, plan_id=plan_id, row_id=row_id)
+            after: dict[str, Any] = loads(await sql.restore_row(connection, row_id=row_id, was=dumps(was)))
+            return after
+    except asyncpg.IntegrityConstraintViolationError as error:
+        why = error.constraint_name or type(error).__name__
+        raise ConflictError(f"row #{row_id} cannot come back: the database refuses it ({why})") from None
+
+
+async def open_rows_of(connection: Any, exchange: str, symbol: str) -> list[dict[str, Any]]:
+    """The open rows of a market, whole."""
+    found = queries("cleanup").open_rows_of(connection, exchange=exchange, symbol=symbol)
+    return [loads(record["whole"]) async for record in found]

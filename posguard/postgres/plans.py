@@ -126,6 +126,16 @@ async def holds(connection: Any, line_id: int, *, owner: str, fencing: int, leng
     return bool(found)
 
 
+async def line_state(connection: Any, line_id: int) -> LineState:
+    """Where a line stands now."""
+    return LineState(await queries("plans").line_state(connection, id=line_id))
+
+
+async def release(connection: Any, line_id: int, *, fencing: int) -> None:
+    """Gives a claim back, where it still is the present one."""
+    await queries("plans").release(connection, id=line_id, fencing=fencing)
+
+
 async def set_line(
     connection: Any,
     line_id: int,

@@ -163,7 +163,7 @@ async def test_a_position_that_appears_behind_a_closed_row_opens_the_row_again(d
 
     async def open_position(name):
         if name == "changed":
-            await demo.control.act("trade", venue="bybit", symbol="EGLDUSDT", side="buy", qty="4")
+            await demo.control.act("trade", venue="bybit", symbol="EGLDUSDT", delta="4")
 
     done = await demo.apply(stored.code, checkpoint=open_position)
     (one,) = done.lines

@@ -79,3 +79,39 @@ SELECT
 FROM (SELECT :said::jsonb AS c) AS said
 ON CONFLICT DO NOTHING
 RETURNING id;
+
+-- name: announce_restore$
+-- Says that this transaction takes a recorded change of the row back, for the guard of rows that the core manages.
+SELECT posguard.announce_restore(:plan_id, :row_id);
+
+-- name: restore_row$
+SELECT posguard.restore_row(:row_id, :was::text::jsonb);
+
+-- name: recorded
+-- What a plan changed and nobody has taken back yet, the last change first.
+SELECT
+    a.line_id,
+    l.number,
+    a.row_id,
+    a.before::text AS before,
+    a.after::text AS after
+FROM posguard.cleanup_actions AS a
+INNER JOIN posguard.plan_lines AS l ON a.line_id = l.id
+WHERE
+    a.plan_id = :plan_id
+    AND a.event = 'changed'
+    AND NOT EXISTS (
+        SELECT FROM posguard.cleanup_actions AS r
+        WHERE r.line_id = a.line_id AND r.event = 'restored'
+    )
+ORDER BY a.id DESC;
+
+-- name: open_rows_of
+-- The open rows of a market, whole.
+SELECT to_jsonb(p)::text AS whole
+FROM monitoring.positions AS p
+WHERE
+    coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+    AND lower(btrim(p.exchange)) = lower(btrim(:exchange))
+    AND upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C")
+    = upper(translate(split_part(:symbol::text, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C");

@@ -132,3 +132,9 @@ SELECT
 FROM posguard.cleanup_actions AS i
 WHERE i.line_id = :line_id AND i.event = 'intent'
 ORDER BY i.id;
+
+-- name: line_state$
+SELECT state FROM posguard.plan_lines WHERE id = :id;
+
+-- name: release!
+UPDATE posguard.plan_lines SET lease_owner = NULL, lease_until = NULL WHERE id = :id AND fencing = :fencing;

@@ -11,5 +11,13 @@ END
 $$;
 GRANT posguard_reader TO posguard_cleanup;
 GRANT INSERT, UPDATE ON monitoring.positions, monitoring.orders, monitoring.events TO posguard_cleanup;
+-- Taking a cleanup of rows that the core manages back; granted where posguard's schema is new enough to know it.
+DO $$
+BEGIN
+    IF to_regprocedure('posguard.announce_restore(bigint, bigint)') IS NOT NULL THEN
+        GRANT EXECUTE ON FUNCTION posguard.announce_restore(bigint, bigint) TO posguard_cleanup;
+    END IF;
+END
+$$;
 -- New rows take their ids from the bot's sequences.
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA monitoring TO posguard_cleanup;
