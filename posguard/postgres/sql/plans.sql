@@ -84,10 +84,10 @@ WHERE
 RETURNING fencing;
 
 -- name: holds$
--- Whether a claim still stands; extended when it does.
+-- Whether a claim still stands; extended when it does. One that ran out and that nobody else took stands: the number tells.
 UPDATE posguard.plan_lines
 SET lease_until = clock_timestamp() + :length::interval
-WHERE id = :id AND lease_owner = :owner AND fencing = :fencing AND lease_until > clock_timestamp()
+WHERE id = :id AND lease_owner = :owner AND fencing = :fencing
 RETURNING true;
 
 -- name: end_line$

@@ -486,7 +486,7 @@ def test_what_repairs_a_finding_names_its_symbol_and_exchange(seed):
     for finding in compare(situation).findings:
         if finding.repair:
             assert f"--symbol {finding.symbol} --exchange {finding.exchange}" in finding.repair
-            assert not finding.repair_built
+            assert finding.repair_built
         assert finding.runbook == finding.kind.value.replace("_", "-")
 
 

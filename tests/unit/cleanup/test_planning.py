@@ -1,0 +1,200 @@
+"""What is planned in each situation, in the words of docs/scenarios.md. Pure: no database, no venue."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from posguard.cleanup.planning import decide, make_plan, without
+from posguard.model.finding import Pass
+from posguard.model.plan import Choice, Mode, PlanOptions, Role
+from posguard.model.plan_text import line_of, line_plain, options_of, options_plain
+from posguard.reconcile.compare import compare
+from posguard.reconcile.run import Observed
+from tests.unit.reconcile.scenario import NOW, Line, situation
+
+COLUMNS = frozenset(
+    [
+        "symbol",
+        "exchange",
+        "side",
+        "quantity",
+        "entry_price",
+        "status",
+        "opened_at",
+        "has_stop_loss",
+        "stop_loss_price",
+        "exit_reason",
+        "closed_at",
+    ]
+)
+OPTIONS = PlanOptions(Mode.ALL, timedelta(hours=1), Decimal("0.05"), columns=COLUMNS)
+
+
+def observed(database, venue, evidence="–"):
+    sit = situation(Line(0, "planning", database, venue, evidence, ""))
+    seen = compare(sit)
+    result = Pass(NOW, NOW, seen.findings, seen.verdicts, seen.rows_read, seen.rows_compared)
+    return Observed(result, sit, seen)
+
+
+def planned(database, venue, evidence="–", **more):
+    lines, left = decide(observed(database, venue, evidence), replace(OPTIONS, **more))
+    return [told(line) for line in lines], [one.why for one in left]
+
+
+def told(line):
+    """`#2 retire status rolled_back; orders …` in short."""
+    status = next((c.after for c in line.changes if c.column == "status"), "")
+    row = f"#{line.row.id} " if line.row else ""
+    orders = "".join(f"; {order.sentence}" for order in line.orders)
+    return f"{row}{line.action}{' ' + status if status else ''}{orders}"
+
+
+PROTECTED = "long 10; stop sell 10 @95"
+SCENES = [
+    # duplicates: the row that matches the venue stays, whichever is older (CLN-1)
+    ("#1 active long 61.8 2h; #2 active long 61.0 2h", "long 61.0; stop sell 61 @95", "no fills", ["#1 retire rolled_back"]),
+    ("#1 active long 61.0 2h; #2 active long 61.8 2h", "long 61.0; stop sell 61 @95", "no fills", ["#2 retire rolled_back"]),
+    ("#1 active long 10 2h; #2 active long 10 1h; #3 active long 10 1h", PROTECTED, "no fills",
+     ["#2 retire rolled_back", "#3 retire rolled_back"]),
+    ("#1 active long 10 2h; #2 unresolved long 10 119m", PROTECTED, "no fills", []),
+    ("#1 active short 10 2h; #2 active short 10 2h", PROTECTED, "no fills", []),
+    ("#1 active long 10 2h; #2 active long 10 2h", "", "no fills", ["#1 close_row closed", "#2 close_row closed"]),
+    ("#1 active long 10 2h; #2 active long 10 2h", "", "bought 10 2h", []),
+    # orphans: proven only
+    ("#1 active long 10 2h", "", "bought 10 2h; sold 10 1h", ["#1 close_row closed"]),
+    ("#1 active long 10 2h", "", "bought 10 2h", []),
+    ("#1 active long 10 2h", "", "history cut", []),
+    ("#1 active long 10 2h", "incomplete: no answer", "–", []),
+    # unfinished rows
+    ("#1 pending_entry long 10 2h", "", "no fills", ["#1 fail_row failed"]),
+    ("#1 pending_entry long 10 2h", "", "bought 10 2h; sold 10 1h", ["#1 close_row rolled_back"]),
+    ("#1 pending_entry long 10 2h", "", "history cut", []),
+    ("#1 pending_entry long 10 2h", "limit buy 10 @90", "no fills", []),
+    ("#1 pending_entry long 10 30m", "", "no fills", []),
+    ("#1 pending_entry long 10 2h", PROTECTED, "–", []),
+    ("#1 entry_placed long 10 2h", "", "no fills", ["#1 fail_row failed"]),
+    ("#1 entry_placed long 10 2h", PROTECTED, "–",
+     ["#1 close_position closed; sell 10 at market, reduce-only; cancel order o1, once the new stop stands or the position is flat"]),
+    ("#1 entry_placed long 4 2h", PROTECTED, "–", []),
+    ("#1 pending_sl long 10 2h", PROTECTED, "–", ["#1 finish_row active"]),
+    ("#1 pending_sl long 10 2h", "", "no fills", ["#1 close_row rolled_back"]),
+    ("#1 submitting long 10 2h", "", "no fills", []),
+    # quantities; a flipped side is a person's
+    ("#1 active long 12 2h", PROTECTED, "–", ["#1 take_quantity"]),
+    ("#1 active short 10 2h", PROTECTED, "–", []),
+    # orders left behind
+    ("", "stop sell 10 @95 age 2h", "no fills", ["cancel_orders; cancel order o1"]),
+    # external positions need a word
+    ("", PROTECTED, "–", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("database", "venue", "evidence", "wanted"), SCENES)
+def test_scene(database, venue, evidence, wanted):
+    lines, left = planned(database, venue, evidence)
+    assert lines == wanted, left
+    assert lines or left or "incomplete" in venue
+
+
+def test_a_stop_covers_all_stands_first_and_the_close_waits_for_a_refusal():
+    (line,), _ = planned("#1 active long 10 2h stop:95", "long 10; stop sell 4 @95")
+    assert line == (
+        "#1 place_stop; sell stop 10 at 95, reduce-only; sell 10 at market, reduce-only, only if the venue refuses the stop"
+        " because its price is through; cancel order o1, once the new stop stands or the position is flat"
+    )
+    (line,), _ = planned("#1 active long 10 2h stop:101", "long 10")
+    assert line == "#1 close_position closed; sell 10 at market, reduce-only"
+    (line,), _ = planned("#1 active long 10 2h nostop", "long 10")
+    assert line.startswith("#1 place_stop; sell stop 10 at 95,")
+    (line,), _ = planned("#1 active short 10 2h stop:107", "short 10")
+    assert line.startswith("#1 place_stop; buy stop 10 at 107,")
+
+
+def test_a_position_that_nobody_owns_gets_a_stop_and_is_never_closed_unasked():
+    (line,), left = planned("", "long 10")
+    assert line == "place_stop; sell stop 10 at 95, reduce-only"
+    assert any("--action" in why for why in left)
+    lines, _ = planned("", PROTECTED, choice=Choice.CLOSE, mode=Mode.ORPHANED_EX)
+    assert lines[0].startswith("close_position; sell 10 at market, reduce-only; cancel order o1")
+    lines, _ = planned("", PROTECTED, choice=Choice.ADOPT, mode=Mode.ORPHANED_EX)
+    assert lines == ["adopt active"]
+
+
+def test_absence_is_accepted_by_a_person_and_never_beside_a_live_order():
+    gone = ("#1 active long 10 2h", "", "bought 10 2h")
+    more = {"mode": Mode.ORPHANED_DB, "accept_absence": True}
+    assert planned(*gone, **more)[0] == ["#1 close_row closed"]
+    assert planned("#1 active long 10 2h", "limit buy 10 @90", "bought 10 2h", **more)[0] == []
+    lines, _ = decide(observed(*gone), replace(OPTIONS, **more))
+    assert [line.accepts_absence for line in lines] == [True]
+    assert not any(line.safe for line in lines)
+
+
+def test_a_schedule_takes_what_is_safe_and_the_breaker_stops_it():
+    gone = "; ".join(
+        f"#{n} active long 10 2h {s}" for n, s in enumerate(("BTCUSDT", "ETHUSDT", "SOLUSDT"), 1)
+    )
+    # Something matches, so that the account is not in doubt.
+    rows, venue = f"{gone}; #9 active long 10 2h XRPUSDT", "long 10 XRPUSDT; stop sell 10 @95 XRPUSDT"
+    everything, _ = planned(rows, venue, "no fills")
+    lines, left = planned(rows, venue, "no fills", safe_only=True)
+    assert len(everything) == 3
+    assert lines == []
+    assert any("more than the 2 that a schedule may close" in why for why in left)
+    assert planned("#1 pending_entry long 10 2h", "", "no fills", safe_only=True)[0] == ["#1 fail_row failed"]
+    assert planned("#1 active long 10 2h", "long 10", safe_only=True)[0] == []
+    with_orders = "#1 active long 10 2h order:7; #2 active long 10 2h order:8"
+    assert planned(with_orders, PROTECTED, "no fills", safe_only=True)[0] == []
+
+
+def test_what_is_dismissed_enters_no_plan():
+    seen = observed("#1 active long 10 2h", "", "no fills")
+    lines, left = decide(seen, OPTIONS, frozenset(f.fingerprint for f in seen.result.findings))
+    assert lines == ()
+    assert "dismissed" in left[0].why
+
+
+@pytest.mark.parametrize(("database", "venue", "evidence", "_"), SCENES)
+def test_every_line_only_reduces_survives_json_and_is_the_same_again(database, venue, evidence, _):
+    seen = observed(database, venue, evidence)
+    first, _ = decide(seen, OPTIONS)
+    assert first == decide(observed(database, venue, evidence), OPTIONS)[0]
+    for line in first:
+        assert line_of(line_plain(line)) == line
+        assert line_of(line_plain(line)).decision == line.decision
+        for order in line.orders:
+            assert order.role is Role.CANCEL or order.quantity > 0
+    rows = [line.row.id for line in first if line.row]
+    assert len(rows) == len(set(rows)), "one plan changes a row once"
+
+
+def test_the_code_is_made_of_everything_the_plan_says():
+    def plan(**more):
+        values = {
+            "dismissed": (), "now": NOW, "lifetime": timedelta(minutes=15), "created_by": "t", "database_fingerprint": "a",
+        }  # fmt: skip
+        scene = more.pop("scene", ("#1 active long 10 2h", "", "no fills"))
+        options = more.pop("options", OPTIONS)
+        return make_plan(observed(*scene), options, **(values | more))
+
+    plans = [
+        plan(),
+        plan(database_fingerprint="b"),
+        plan(now=NOW + timedelta(seconds=1)),
+        plan(lifetime=timedelta(minutes=16)),
+        plan(options=replace(OPTIONS, mode=Mode.ORPHANED_DB)),
+        plan(scene=("#2 active long 10 2h", "", "no fills")),
+        replace(plan(), worlds={"binance": "production"}),
+        without(plan(), plan().lines),
+    ]
+    assert plan().code == plans[0].code
+    for one, other in itertools.combinations(plans, 2):
+        assert one.code != other.code
+    assert all(len(one.code) == 9 and one.code[4] == "-" for one in plans)
+    assert options_of(options_plain(OPTIONS)) == OPTIONS
