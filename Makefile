@@ -48,6 +48,10 @@ bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5
 bench-core: install ## opens a second and percentiles of the trading core beside the same SQL issued bare
 	@$(PY) tools/bench_core.py $(ARGS)
 
+.PHONY: bench-cleanup
+bench-cleanup: install ## 10 000 findings planned and stored; the bar is 5 s
+	@$(PY) tools/bench_cleanup.py
+
 .PHONY: fmt
 fmt: install ## put the code in its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .
