@@ -277,10 +277,15 @@ def test_the_functions_run_as_the_tables_owner_and_see_no_other_schema(upgraded)
     found = rows(
         upgraded,
         "SELECT proname, prosecdef, proconfig, pg_get_userbyid(proowner) FROM pg_proc "
-        "WHERE pronamespace = 'posguard'::regnamespace AND prorettype = 'trigger'::regtype ORDER BY 1",
+        "WHERE pronamespace = 'posguard'::regnamespace "
+        "AND proname IN ('guard_position', 'is_restored', 'record_transition') ORDER BY 1",
     )
     ((owner,),) = rows(upgraded, "SELECT tableowner FROM pg_tables WHERE tablename = 'transitions'")
-    assert [row[:2] for row in found] == [("guard_position", True), ("record_transition", True)]
+    assert [row[:2] for row in found] == [
+        ("guard_position", True),
+        ("is_restored", True),
+        ("record_transition", True),
+    ]
     assert all("search_path=pg_catalog, pg_temp" in row[2] for row in found)
     assert {row[3] for row in found} == {owner}
 
