@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import asyncpg
 
@@ -16,10 +16,11 @@ from posguard.race.judge import RowFact
 from posguard.race.queries import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from pydantic import SecretStr
 
+_T = TypeVar("_T")
 # Who may write this comment owns the database; nobody writes it by accident.
 MARK = "posguard: test database"
 _TABLES = ("positions", "orders", "events", "trailing_stop_state")
@@ -69,29 +70,33 @@ class RaceDatabase:
         return name
 
     async def prepare(self, tables: Tables) -> None:
-        """Makes the tables where none are; those that are there stay as they stand.
+        """Makes the tables where nothing is; those that are there stay as they stand.
 
-        Raises SchemaError where they are in part, or lack the upgrade that `tables` asks for.
+        Raises SchemaError where they are in part, lack the upgrade that `tables` asks for, or where something else stands in
+        the schemas, which `remove` would take away with them.
         """
         async with self.pool.acquire() as connection:
             there = await self._tables(connection)
+            in_use = await self._sql.has_bot_schema(connection)
             self._own = await self._sql.has_own_schema(connection)
-            if there and "positions" not in there:
+            upgrades = tables is Tables.UPGRADED
+            if "positions" not in there and (in_use or (upgrades and self._own)):
                 raise SchemaError(
-                    "The schema monitoring lacks the table positions. Nothing was changed.",
+                    "The database holds a schema monitoring or posguard, and not the bot's table positions. "
+                    "Nothing was changed.",
                     hint="Take an empty database.",
                 )
             if not there:
                 self._made_bot = True
                 await connection.execute(script("bot_schema"))
-        if not there and tables is Tables.UPGRADED:
-            self._made_own = not self._own
-            await asyncio.to_thread(migrate.upgrade, self.dsn)
+        if not there and upgrades:
+            self._made_own = True
+            await undisturbed(asyncio.to_thread(migrate.upgrade, self.dsn))
             await botupgrade.upgrade(self.dsn)
             self._own = True
         async with self.pool.acquire() as connection:
             self.index_stands = bool(await self._sql.index_stands(connection))
-        if tables is Tables.UPGRADED and not self.index_stands:
+        if upgrades and not self.index_stands:
             raise SchemaError(
                 "The bot's tables in this database are not upgraded. Nothing was changed.",
                 hint="Run `posguard db upgrade` and `posguard db upgrade --target bot`, or take an empty database.",
@@ -119,17 +124,14 @@ class RaceDatabase:
                     await getattr(self._sql, f"delete_{what}")(connection, ids=ids)
 
     async def remove(self, symbols: Sequence[str]) -> None:
-        """Takes everything back that this object made, and closes the connections."""
-        try:
-            if self._made_bot:
-                async with self.pool.acquire() as connection:
-                    await self._sql.drop_bot_tables(connection)
-                    if self._made_own:
-                        await self._sql.drop_own_schema(connection)
-            else:
-                await self.clear(symbols)
-        finally:
-            await self.close()
+        """Takes everything back that this object made; only after `check` and `prepare`."""
+        if not self._made_bot:
+            await self.clear(symbols)
+            return
+        async with self.pool.acquire() as connection:
+            await self._sql.drop_bot_tables(connection)
+            if self._made_own:
+                await self._sql.drop_own_schema(connection)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -140,6 +142,19 @@ class RaceDatabase:
 
     async def _tables(self, connection: Any) -> frozenset[str]:
         return frozenset([row["name"] async for row in self._sql.tables(connection)])
+
+
+async def undisturbed(work: Awaitable[_T]) -> _T:
+    """Waits for work to its end though the caller is cancelled meanwhile; then the cancellation goes on."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
 
 
 async def checked_name(dsn: SecretStr) -> str:

@@ -22,7 +22,7 @@ from posguard.postgres.pool import mapped_errors
 from posguard.race.books import add_markets, race_symbols
 from posguard.race.child import Child
 from posguard.race.cores import CoreWorld, Whole, build, maker
-from posguard.race.database import RaceDatabase
+from posguard.race.database import RaceDatabase, undisturbed
 from posguard.race.venue import InProcessVenue
 from posguard.settings import VenueSettings, load_settings
 from posguard.simulator import Simulator, prices
@@ -93,7 +93,7 @@ async def race_world(plan: Plan, dsn: SecretStr | None) -> AsyncIterator[RaceWor
                 async with _acting(plan, database, symbols) as world:
                     yield world
         finally:
-            await database.remove(symbols)
+            await undisturbed(database.remove(symbols))
 
 
 @asynccontextmanager
@@ -106,7 +106,14 @@ async def own_server(*, durable: bool = True) -> AsyncIterator[SecretStr]:
     options = {} if durable else {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
     server: EmbeddedServer | None = None
     try:
-        server = await asyncio.to_thread(EmbeddedServer.start, folder, options=options)
+        starting = asyncio.create_task(asyncio.to_thread(EmbeddedServer.start, folder, options=options))
+        try:
+            server = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            server = (
+                await starting
+            )  # a thread cannot be cancelled: what it started has to be known to be ended
+            raise
         server.ensure_database("race")
         server.psql("race", "COMMENT ON DATABASE race IS 'posguard: test database'")
         yield SecretStr(server.dsn("race"))
@@ -118,15 +125,11 @@ async def own_server(*, durable: bool = True) -> AsyncIterator[SecretStr]:
 
 @asynccontextmanager
 async def _database(dsn: SecretStr | None) -> AsyncIterator[RaceDatabase]:
-    if dsn is not None:
-        yield await _opened(dsn)
-        return
-    async with own_server() as own:
-        yield await _opened(own)
-
-
-async def _opened(dsn: SecretStr) -> RaceDatabase:
-    return await RaceDatabase.open(dsn, size=_SIZE)
+    async with AsyncExitStack() as stack:
+        named = dsn if dsn is not None else await stack.enter_async_context(own_server())
+        database = await RaceDatabase.open(named, size=_SIZE)
+        stack.push_async_callback(database.close)
+        yield database
 
 
 @asynccontextmanager

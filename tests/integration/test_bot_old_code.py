@@ -60,6 +60,7 @@ class OldBot:
         for row in ids:
             await self.stage("close", core._run("end", id=row["id"], status="closed", reason="test"))
         clear(self.book, "binance", [symbol])
+        del self.book.markets["binance", symbol]
         self.opened += 1
 
 

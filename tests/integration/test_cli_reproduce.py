@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -184,6 +185,33 @@ def test_ctrl_c_takes_everything_back(race_dsn, tmp_path, number, words):
     assert running.returncode == 130, (out, err)
     assert err.splitlines() == ["posguard: Interrupted; nothing further was done."]
     assert schemas(race_dsn) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_its_own_server_starts_leaves_no_server(tmp_path):
+    home = Path(tempfile.mkdtemp(prefix="posguard-test-"))
+    home.chmod(0o755)
+    running = subprocess.Popen(
+        [PROGRAM, "reproduce", "--confirm"],
+        cwd=tmp_path,
+        env=environment(TMPDIR=str(home)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while running.poll() is None and not any(home.glob("posguard-race-*")):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, (out, err)
+    assert list(home.iterdir()) == []
+    home.rmdir()
+
+
+def test_schemas_of_somebody_else_are_refused_and_kept(reproduce, race_dsn):
+    do(race_dsn, "CREATE SCHEMA monitoring", "CREATE TABLE monitoring.trades (id int)")
+    reproduce("--confirm").fails_with(ExitCode.INCONCLUSIVE, "Nothing was changed", "empty database")
+    assert rows(race_dsn, "SELECT to_regclass('monitoring.trades') IS NOT NULL") == [(True,)]
 
 
 def test_a_failure_takes_everything_back(race_dsn, tmp_path):

@@ -16,6 +16,9 @@ WHERE
     AND c.relkind IN ('r', 'p')
     AND c.relname IN ('positions', 'orders', 'events', 'trailing_stop_state');
 
+-- name: has_bot_schema$
+SELECT to_regnamespace('monitoring') IS NOT NULL;
+
 -- name: has_own_schema$
 SELECT to_regnamespace('posguard') IS NOT NULL;
 
