@@ -48,6 +48,10 @@ bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5
 bench-core: install ## opens a second and percentiles of the trading core beside the same SQL issued bare
 	@$(PY) tools/bench_core.py $(ARGS)
 
+.PHONY: reliability-cleanup
+reliability-cleanup: install ## 1 000 cleanups beside a signal writer (POSGUARD_SEED repeats one)
+	@POSGUARD_RELIABILITY=long $(PY) -m pytest tests/reliability/test_cleanup_writer.py -q
+
 .PHONY: bench-cleanup
 bench-cleanup: install ## 10 000 findings planned and stored; the bar is 5 s
 	@$(PY) tools/bench_cleanup.py
