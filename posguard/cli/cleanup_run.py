@@ -149,8 +149,8 @@ def apply(asked: Applied) -> None:
     output.load_drivers()
     if asked.no_backup:
         output.warn("no backup is kept: what this changes cannot be restored")
-    with output.progress("connecting …") as say:
-        stored = asyncio.run(_applied(to, asked, say))
+    with output.bar("connecting …") as (say, step):
+        stored = asyncio.run(_applied(to, asked, say, step))
     code = _code(stored)
     if asked.as_json:
         output.emit(PlanReport.of(stored, exit_code=code, demo=to.settings.demo))
@@ -165,7 +165,9 @@ def _code(stored: StoredPlan) -> ExitCode:
     return ExitCode.FINE if done else ExitCode.PARTLY
 
 
-async def _applied(to: Connections, asked: Applied, say: Callable[[str], None]) -> StoredPlan:
+async def _applied(
+    to: Connections, asked: Applied, say: Callable[[str], None], step: Callable[[int, int], None]
+) -> StoredPlan:
     from posguard.cleanup.apply import apply_plan
     from posguard.cli.desk import actor
     from posguard.exchange.gateway import open_gateway, open_trading_gateway
@@ -205,7 +207,7 @@ async def _applied(to: Connections, asked: Applied, say: Callable[[str], None]) 
             production=asked.production,
             rows=asked.rows,
             progress=say,
-            step=lambda done, whole: say(f"line {done} of {whole} is done"),
+            step=step,
         )
 
 
