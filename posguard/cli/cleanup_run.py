@@ -149,8 +149,7 @@ def apply(asked: Applied) -> None:
     output.load_drivers()
     if asked.no_backup:
         output.warn("no backup is kept: what this changes cannot be restored")
-    with output.bar("connecting …") as (say, step):
-        stored = asyncio.run(_applied(to, asked, say, step))
+    stored = asyncio.run(_applied(to, asked))
     code = _code(stored)
     if asked.as_json:
         output.emit(PlanReport.of(stored, exit_code=code, demo=to.settings.demo))
@@ -165,9 +164,7 @@ def _code(stored: StoredPlan) -> ExitCode:
     return ExitCode.FINE if done else ExitCode.PARTLY
 
 
-async def _applied(
-    to: Connections, asked: Applied, say: Callable[[str], None], step: Callable[[int, int], None]
-) -> StoredPlan:
+async def _applied(to: Connections, asked: Applied) -> StoredPlan:
     from posguard.cleanup.apply import apply_plan
     from posguard.cli.desk import actor
     from posguard.exchange.gateway import open_gateway, open_trading_gateway
@@ -196,19 +193,36 @@ async def _applied(
             for venue in venues
             if (venue.exchange, venue.account) in sends
         ]
-        return await apply_plan(
-            db,
-            gateways,
-            to.settings,
-            asked.code,
-            actor=actor(asked.by),
-            traders=traders,
-            backup=_backup_path(to, asked, found),
-            production=asked.production,
-            rows=asked.rows,
-            progress=say,
-            step=step,
-        )
+        with output.bar("lines", len(found.lines) if found else 0) as show:
+            shown = _Shown(show)
+            return await apply_plan(
+                db,
+                gateways,
+                to.settings,
+                asked.code,
+                actor=actor(asked.by),
+                traders=traders,
+                backup=_backup_path(to, asked, found),
+                production=asked.production,
+                rows=asked.rows,
+                progress=shown.news,
+                step=shown.step,
+            )
+
+
+@dataclass
+class _Shown:
+    """What the bar shows: how many lines are done, and what is being looked at."""
+
+    show: Callable[[int, str], None]
+    done: int = 0
+
+    def news(self, text: str) -> None:
+        self.show(self.done, text)
+
+    def step(self, done: int, _whole: int) -> None:
+        self.done = done
+        self.show(done, "")
 
 
 def _backup_path(to: Connections, asked: Applied, found: StoredPlan | None) -> Path | None:

@@ -121,24 +121,6 @@ def bar(text: str, total: int) -> Iterator[Callable[[int, str], None]]:
         yield lambda done, news: shown.update(task, completed=done, news=news)
 
 
-@contextmanager
-def bar(text: str) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """A progress bar on stderr; silent where stderr is no terminal. Yields what changes its text, and what sets done and whole."""
-    if not sys.stderr.isatty():
-        yield lambda _text: None, lambda _done, _whole: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(text, total=None)
-        yield (
-            lambda said: shown.update(task, description=said),
-            lambda done, whole: shown.update(task, completed=done, total=whole),
-        )
-
-
 def log_to_stderr(*, verbose: bool) -> None:
     """Sends all logging to stderr: errors alone, or with `verbose` everything from INFO."""
     import logging
