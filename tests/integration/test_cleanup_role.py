@@ -39,8 +39,10 @@ async def test_the_cleanup_role_may_clean_up_and_may_not_delete(demo, empty_dsn,
                 "TRUNCATE monitoring.positions",
                 "DELETE FROM posguard.cleanup_actions",
                 "UPDATE posguard.cleanup_actions SET actor = 'x'",
-                ("INSERT INTO posguard.restoring (transaction_id, position_id, status, plan_id, login)"
-                " VALUES (pg_current_xact_id(), 1, 'active', 1, 'x')"),
+                (
+                    "INSERT INTO posguard.restoring (transaction_id, position_id, status, plan_id, login)"
+                    " VALUES (pg_current_xact_id(), 1, 'active', 1, 'x')"
+                ),
             ):
                 with pytest.raises(
                     Exception, match="may not do this|permission denied|only ever added to|row-level security"
