@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -64,20 +64,17 @@ async def store(connection: Any, plan: Plan) -> StoredPlan:
         inconclusive=list(plan.inconclusive),
         notes=list(plan.notes),
     )
-    lines = [
-        line_plain(line)
-        | {
-            "row_id": line.row.id if line.row else None,
-            "decision": line.decision,
-            "detail": line_plain(line),
-            "reversible": line.reversible,
-        }
+    said = [
+        {"decision": line.decision, "reversible": line.reversible, "detail": line_plain(line)}
         for line in plan.lines
     ]
-    await queries("plans").insert_lines(connection, plan_id=plan_id, lines=lines)
-    found = await by_code(connection, plan.code)
-    assert found is not None
-    return found
+    made = queries("plans").insert_lines(connection, plan_id=plan_id, lines=said)
+    ids = sorted([(record["number"], record["id"]) async for record in made])
+    stored = tuple(
+        StoredLine(id=line_id, number=number, line=line)
+        for (number, line_id), line in zip(ids, plan.lines, strict=True)
+    )
+    return StoredPlan(replace(plan, id=plan_id), plan.code, plan.digest, PlanState.PLANNED, stored)
 
 
 async def by_code(connection: Any, code: str) -> StoredPlan | None:

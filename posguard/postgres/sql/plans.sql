@@ -11,24 +11,25 @@ VALUES (
 )
 RETURNING id;
 
--- name: insert_lines!
+-- name: insert_lines
 INSERT INTO posguard.plan_lines (
     plan_id, number, mode, action, exchange, account, symbol, position_side, row_id, decision, detail, reversible
 )
 SELECT
     :plan_id,
     place,
-    line ->> 'mode',
-    line ->> 'action',
-    line ->> 'exchange',
-    line ->> 'account',
-    line ->> 'symbol',
-    line ->> 'position_side',
-    (line ->> 'row_id')::bigint,
+    line -> 'detail' ->> 'mode',
+    line -> 'detail' ->> 'action',
+    line -> 'detail' ->> 'exchange',
+    line -> 'detail' ->> 'account',
+    line -> 'detail' ->> 'symbol',
+    line -> 'detail' ->> 'position_side',
+    (line -> 'detail' -> 'row' ->> 'id')::bigint,
     line ->> 'decision',
     line -> 'detail',
     (line ->> 'reversible')::boolean
-FROM jsonb_array_elements(:lines::jsonb) WITH ORDINALITY AS said (line, place);
+FROM jsonb_array_elements(:lines::jsonb) WITH ORDINALITY AS said (line, place)
+RETURNING number, id;
 
 -- name: by_code^
 SELECT * FROM posguard.plans WHERE code = :code;
