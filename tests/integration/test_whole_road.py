@@ -35,7 +35,7 @@ async def clean_up(demo, mode, **more):
 
 async def test_the_whole_road(demo, empty_dsn):
     assert len(await criticals(demo)) > 15
-    blocked = await botupgrade.upgrade_plan(empty_dsn, account=None)
+    blocked = await botupgrade.upgrade_plan(empty_dsn)
     assert {b.kind for b in blocked.blockers} == {"duplicate", "unfinished", "unknown_status"}
 
     await clean_up(demo, Mode.ALL, choice=Choice.ADOPT)
@@ -53,9 +53,8 @@ async def test_the_whole_road(demo, empty_dsn):
     )
     await clean_up(demo, Mode.ORPHANED_EX, choice=Choice.ADOPT, scope=Scope("bybit", "IMXUSDT"))
 
-    done = await botupgrade.upgrade(empty_dsn, account=None)
-    assert not done.blockers
-    assert not done.pending
+    await botupgrade.upgrade(empty_dsn)
+    assert not (await botupgrade.upgrade_plan(empty_dsn)).pending
     assert await criticals(demo) == set()
 
 
@@ -117,7 +116,7 @@ async def test_a_row_of_the_core_comes_back_by_restore_alone(demo, empty_dsn):
     await demo.do(
         "DELETE FROM monitoring.positions WHERE symbol NOT IN ('OPUSDT', 'FILUSDT') AND status NOT IN ('closed', 'failed', 'rolled_back', 'canceled') OR status IS NULL"
     )
-    assert not (await botupgrade.upgrade(empty_dsn, account=None)).blockers
+    assert not (await botupgrade.upgrade(empty_dsn)).blockers
     await demo.do(
         "UPDATE monitoring.positions SET core_managed = true, request_key = 'k' WHERE symbol = 'OPUSDT' AND status = 'active'"
     )
