@@ -118,6 +118,8 @@ def show_result(stored: StoredPlan) -> None:
             for one in stored.lines
         ],
     )
+    if stored.state == "applying":
+        print(f"\nNot ended: type `posguard cleanup --confirm {stored.code}` again to go on where it stands.")
     if stored.backup:
         print(
             f"\nBackup: {stored.backup}\nTo take back what can be taken back: posguard restore {stored.backup}"
