@@ -81,6 +81,10 @@ class Whole:
         """One pass over unfinished rows."""
         await self._optional("cleanup")
 
+    async def recover(self) -> None:
+        """One pass over what is unfinished, as at the core's start or once in a while."""
+        await self._optional("recover")
+
     async def settle(self) -> None:
         """What the core does by itself afterwards, until nothing changes any more."""
         await self._optional("settle")

@@ -67,6 +67,10 @@ class CorrectedCore:
         """One pass of its synchroniser."""
         await self._core.synchronise()
 
+    async def recover(self) -> None:
+        """One pass of its recovery."""
+        await self._core.recover()
+
     async def cleanup(self) -> None:
         """A clean-up that heeds no lease fails rows for which nothing was sent yet; then one pass of recovery."""
         async with self._database.connection() as connection:

@@ -1,0 +1,151 @@
+"""Who acts in an exploration, and how each core plays its part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from posguard.errors import UsageError
+from posguard.postgres.pool import Database
+from posguard.race.cores import CORRECTED, DEFECTIVE, CoreWorld, Tables, Whole, build, maker
+from posguard.race.corrected import CorrectedCore
+from posguard.race.defective import DefectiveCore, DefectiveSettings
+from posguard.race.gates import GatedVenue, pass_time
+from posguard.race.signal import Ended, Opened, Signal
+from posguard.trading import CoreSettings, before_send
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from posguard.race.gates import Actor, ActorPool
+
+SYMBOL = "TESTUSDT"
+QUANTITY = Decimal("61.8")
+_PRICE, _STOP = Decimal(1), Decimal("0.95")
+# Long enough for every lease and every T there is.
+_LONG = 3600.0
+_MOST_ACTORS = 4
+
+
+class Part(StrEnum):
+    """What an actor does."""
+
+    SIGNAL = "signal"
+    SYNCHRONISER = "synchroniser"
+    CLEANUP = "cleanup"
+    RECOVERY = "recovery"
+
+    @property
+    def short(self) -> str:
+        """Its name in a schedule, before its number."""
+        return _SHORT[self]
+
+
+_SHORT = {Part.SIGNAL: "sig", Part.SYNCHRONISER: "sync", Part.CLEANUP: "clean", Part.RECOVERY: "rec"}
+PAIRS = tuple((Part.SIGNAL, other) for other in Part)
+LARGER = (
+    (Part.SIGNAL, Part.SIGNAL, Part.SYNCHRONISER),
+    (Part.SIGNAL, Part.SYNCHRONISER, Part.CLEANUP),
+    (Part.SIGNAL, Part.SYNCHRONISER, Part.RECOVERY),
+    (Part.SIGNAL, Part.SIGNAL, Part.SYNCHRONISER, Part.RECOVERY),
+    (Part.SIGNAL, Part.SIGNAL, Part.SYNCHRONISER, Part.CLEANUP),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The actors of an exploration: their parts, and whether the price falls through the stop once an entry is filled."""
+
+    parts: tuple[Part, ...]
+    slump: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """sig1, sig2, sync1, …, in the order of the parts."""
+        names: list[str] = []
+        for part in self.parts:
+            number = 1 + sum(name.rstrip("0123456789") == part.short for name in names)
+            names.append(f"{part.short}{number}")
+        return tuple(names)
+
+    @property
+    def title(self) -> str:
+        """For a person."""
+        return ", ".join(self.parts) + (" (price falls)" if self.slump else "")
+
+    @classmethod
+    def read(cls, text: str, *, slump: bool = False) -> Cast:
+        """The cast of `signal,synchroniser`. Raises UsageError."""
+        try:
+            parts = tuple(Part(word.strip()) for word in text.split(","))
+        except ValueError:
+            known = ", ".join(Part)
+            raise UsageError(f"--actors '{text}': the actors are {known}. Nothing was run.") from None
+        if not 2 <= len(parts) <= _MOST_ACTORS:
+            raise UsageError(f"--actors takes two to {_MOST_ACTORS} actors. Nothing was run.")
+        return cls(parts, slump)
+
+
+def tables_of(core: str) -> Tables:
+    """The tables that a core works on. Raises UsageError."""
+    return maker(core).tables
+
+
+def gate_of(core: str) -> Callable[[], Awaitable[str]] | None:
+    """What a core's venue awaits before each request that trades."""
+    return before_send if core == CORRECTED else maker(core).before_send
+
+
+async def core_for(core: str, actor: Actor, pool: ActorPool, venue: Any, dsn: str) -> Whole:
+    """A core whose every statement and request is a step of the actor's, and whose time is the actor's."""
+    gated: Any = GatedVenue(venue, actor)
+    world = CoreWorld(dsn, pool, gated, pace=0.0, seed=0)
+    if core == DEFECTIVE:
+        return Whole(DefectiveCore(pool, gated, DefectiveSettings(polls=3, sleep=actor.clock.sleep)))
+    if core == CORRECTED:
+        settings = CoreSettings(clock=actor.clock)
+        return Whole(CorrectedCore(world, Database(pool, SecretStr(dsn)), settings))
+    return await build(core, world)
+
+
+def work_of(
+    part: Part, name: str, core: Whole, exchange: str, age: Callable[[], Awaitable[None]]
+) -> Callable[[], Any]:
+    """What an actor of this part does with its core."""
+    match part:
+        case Part.SIGNAL:
+            signal = Signal(name, SYMBOL, QUANTITY, _PRICE, _STOP, exchange=exchange)
+            return lambda: core.open(signal)
+        case Part.SYNCHRONISER:
+            return core.synchronise
+        case Part.CLEANUP:
+            return core.cleanup
+        case Part.RECOVERY:
+            return lambda: _late_recovery(core, age)
+
+
+async def _late_recovery(core: Whole, age: Callable[[], Awaitable[None]]) -> None:
+    """Whoever was on his way stood still for so long that his leases are over; then recovery goes over the rows."""
+    await age()
+    await core.recover()
+
+
+def ageing(
+    actor: Actor, pool: ActorPool, statement: str, others: Sequence[Actor]
+) -> Callable[[], Awaitable[None]]:
+    """The step in which time passes for the others."""
+    return lambda: pass_time(actor, pool, statement, others, _LONG)
+
+
+def told_by(part: Part, actor: Actor) -> Opened | None:
+    """What a signal's caller was told; None where there is no caller any more, or never was one."""
+    if actor.error is not None:
+        return Opened(Ended.RAISED, None, type(actor.error).__name__)
+    if part is not Part.SIGNAL or actor.dead:
+        return None
+    opened: Opened = actor.result
+    return opened
