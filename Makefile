@@ -39,6 +39,11 @@ reliability-races: install ## 30 000 races of each scenario against the correcte
 	@$(PY) tools/reliability_races.py $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
+.PHONY: reliability-explore
+reliability-explore: install ## every schedule of every pair, 10 000 of larger sets, a death at each step (LIMIT=, SAMPLES=, SEED=, PAIRS=1)
+	@$(PY) tools/reliability_explore.py $(if $(LIMIT),--limit $(LIMIT)) $(if $(SAMPLES),--samples $(SAMPLES)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(PAIRS),--pairs)
+
 .PHONY: bench-exchange
 bench-exchange: install ## throughput of the exchange simulator; a snapshot of 5 000 positions beside bare ccxt
 	@$(PY) tools/bench_simulator.py

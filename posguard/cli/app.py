@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from posguard.cli import check, cleanup, db, demo, diagnose, findings, output, reproduce, restore, simulator
+from posguard.cli import (
+    check,
+    cleanup,
+    db,
+    demo,
+    diagnose,
+    explore,
+    findings,
+    output,
+    reproduce,
+    restore,
+    simulator,
+)
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
@@ -38,6 +50,7 @@ app.command()(cleanup.cleanup)
 app.command()(restore.restore)
 app.command()(simulator.simulator)
 app.command()(reproduce.reproduce)
+app.command()(explore.explore)
 app.add_typer(findings.app, name="findings")
 app.add_typer(db.app, name="db")
 

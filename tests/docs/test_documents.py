@@ -14,7 +14,7 @@ from posguard.cli.app import app
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = {"cli.md", "json.md"}
-PLANNED = {"cleanup", "restore", "logs", "reproduce", "explore", "monitor", "audit", "alerts", "metrics"}
+PLANNED = {"cleanup", "restore", "logs", "monitor", "audit", "alerts", "metrics"}
 
 
 def anchors(text):
