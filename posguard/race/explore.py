@@ -191,9 +191,13 @@ class _Exploration:
             for job in left:
                 await work(lane, job)  # type: ignore[misc]
 
-        async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(worker(lane))
+        workers = [asyncio.ensure_future(worker(lane)) for lane in self._lanes]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for one in workers:
+                one.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
     async def _take(self, lane: Lane, outcome: Outcome) -> None:
         tally = self._tally

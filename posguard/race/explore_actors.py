@@ -142,7 +142,12 @@ def ageing(
 
 
 def told_by(part: Part, actor: Actor) -> Opened | None:
-    """What a signal's caller was told; None where there is no caller any more, or never was one."""
+    """What a signal's caller was told; None where there is no caller any more, or never was one.
+
+    Raises UsageError where the core did what the explorer cannot stop at.
+    """
+    if isinstance(actor.error, UsageError):
+        raise actor.error
     if actor.error is not None:
         return Opened(Ended.RAISED, None, type(actor.error).__name__)
     if part is not Part.SIGNAL or actor.dead:

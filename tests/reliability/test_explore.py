@@ -101,7 +101,7 @@ async def test_the_same_schedule_gives_the_same_trace(lane_of):
 async def test_who_waits_for_a_lock_is_seen_and_freed(lane_of):
     lane = await lane_of("corrected", SIGNALS)
     outcome = await lane.run(Script(read_script("sig1,sig2,sig1*3")))
-    second, commit = outcome.trace.events[1], outcome.trace.events[4 - 1]
+    second, commit = outcome.trace.events[1], outcome.trace.events[4]
     assert second.blocked
     assert commit.step.label == "commit"
     assert commit.freed == ("sig2",)
