@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from posguard.simulator.limits import Meter
+from tests.fixtures.gateways import VENUES
 from tests.integration.test_whole_road import given
 from tests.program import posguard_beside
 
@@ -32,6 +34,7 @@ async def test_all_four_as_written(demo, empty_dsn, simulator, tmp_path):
             variables = (
                 {k: v for k, v in env.items() if k != "POSGUARD_DSN"} if words[1] == "reproduce" else env
             )
+            simulator.pipeline.meters.update({venue: Meter(venue) for venue in VENUES})  # a minute has passed
             ended = await posguard_beside(*words[1:], folder=tmp_path, **variables)
             assert ended.code == wanted, (line, ended.err, ended.out[-2000:])
             code = next(iter(re.findall(r"--confirm ([0-9A-Z]{4}-[0-9A-Z]{4})", ended.out)), code)
