@@ -118,6 +118,7 @@ async def _reconcile(settings: Settings, name: str, interval: tuple[datetime, da
     from posguard.model.run import RunOutcome
     from posguard.postgres import runs
     from posguard.postgres.pool import Database
+    from posguard.postgres.weights import open_weights
     from posguard.reconcile.run import record_pass, take_pass
 
     async with AsyncExitStack() as opened:
@@ -126,8 +127,10 @@ async def _reconcile(settings: Settings, name: str, interval: tuple[datetime, da
             before = await runs.run_by_external_id(connection, name)
         if before is not None and before.outcome not in {RunOutcome.RUNNING, RunOutcome.FAILED}:
             return before
+        ledger = await opened.enter_async_context(open_weights(settings.dsn))
         gateways = [
-            await opened.enter_async_context(open_gateway(venue, settings)) for venue in settings.venues
+            await opened.enter_async_context(open_gateway(venue, settings, ledger=ledger))
+            for venue in settings.venues
         ]
         result = await take_pass(db, gateways, settings, progress=lambda text: log.info("%s", text))
         return await record_pass(db, result, source="airflow", external_id=name, interval=interval)

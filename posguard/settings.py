@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
 
+    @property
+    def used_weight_share(self) -> float:
+        """weight_share; all of it in the demo, whose exchanges nobody else asks."""
+        return 1.0 if self.demo else self.weight_share
+
 
 def load_settings(**overrides: Any) -> Settings:
     """The settings of this process. Raises SettingsError that names the variable and never its value."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from posguard.cli.checking import Line
+    from posguard.exchange.ledger import Ledger
     from posguard.settings import Settings, VenueSettings
 
 
@@ -63,10 +64,15 @@ def check(*, demo: OnDemo = False, as_json: AsJson = False) -> None:
 async def _look(
     dsn: SecretStr | None, venues: tuple[VenueSettings, ...], settings: Settings
 ) -> tuple[Line, ...]:
-    found = await asyncio.gather(
-        _database(dsn, venues, settings), *(_venue(venue, settings) for venue in venues)
-    )
-    return tuple(line for part in found for line in part)
+    from posguard.cli import checking
+    from posguard.postgres.weights import open_weights
+
+    async with open_weights(dsn) as ledger:
+        found = await asyncio.gather(
+            _database(dsn, venues, settings), *(_venue(venue, settings, ledger) for venue in venues)
+        )
+    shared = checking.request_budget(settings.used_weight_share, shared=ledger is not None)
+    return (*(line for part in found for line in part), shared)
 
 
 def _settings(
@@ -127,13 +133,13 @@ async def _database(
     ]
 
 
-async def _venue(venue: VenueSettings, settings: Settings) -> list[Line]:
+async def _venue(venue: VenueSettings, settings: Settings, ledger: Ledger | None) -> list[Line]:
     from posguard.cli import checking
     from posguard.exchange.gateway import open_gateway
 
     lines = [checking.world(venue.id, venue.world, venue.base_url)]
     try:
-        async with open_gateway(venue, settings) as gateway:
+        async with open_gateway(venue, settings, ledger=ledger) as gateway:
             lines.append(checking.clock(venue.id, await gateway.clock_skew_ms(), settings.max_clock_skew))
             lines += checking.key(await gateway.permissions(), datetime.now(UTC))
             lines.append(checking.looked(await gateway.snapshot()))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from posguard.exchange.budget import UNSHARED
 from posguard.model.venue import World
 from posguard.postgres.schema import NEWEST
 
@@ -242,6 +243,20 @@ def looked(snapshot: VenueSnapshot) -> Line:
         return Line("venues", name, Mark.FAIL, "; ".join(snapshot.reasons), "Nothing is known of this venue.")
     said = f"complete: {len(snapshot.positions)} positions, {len(snapshot.orders)} live orders, {len(snapshot.markets)} markets"
     return Line("venues", name, Mark.OK, said)
+
+
+def request_budget(share: float, *, shared: bool) -> Line:
+    """Whether this process sees what the others ask of a venue."""
+    if shared:
+        said = f"{share:.0%} of a venue's limit, shared by all processes through posguard's schema"
+        return Line("venues", "request budget", Mark.OK, said)
+    return Line(
+        "venues",
+        "request budget",
+        Mark.WARN,
+        f"{share * UNSHARED:.1%} of a venue's limit for each process by itself: none sees what the others ask",
+        "`posguard db upgrade`, and the grants of `posguard db roles --role reader`.",
+    )
 
 
 def key(found: KeyPermissions, now: datetime) -> Iterator[Line]:

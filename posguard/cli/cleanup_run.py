@@ -98,14 +98,16 @@ async def _drawn(to: Connections, asked: Planned, say: Callable[[str], None]) ->
     from posguard.model.plan import Choice, Mode
     from posguard.model.scope import Scope
     from posguard.postgres.pool import Database
+    from posguard.postgres.weights import open_weights
 
     where = Scope(*asked.scope)
     async with (
         await Database.open(to.dsn, application="posguard cleanup", timeout=_seconds(to)) as db,
         AsyncExitStack() as stack,
     ):
+        ledger = await stack.enter_async_context(open_weights(to.dsn))
         gateways = [
-            await stack.enter_async_context(open_gateway(venue, to.settings))
+            await stack.enter_async_context(open_gateway(venue, to.settings, ledger=ledger))
             for venue in to.venues
             if where.covers(venue.exchange)
         ]
@@ -170,6 +172,7 @@ async def _applied(to: Connections, asked: Applied) -> StoredPlan:
     from posguard.exchange.gateway import open_gateway, open_trading_gateway
     from posguard.postgres import plans
     from posguard.postgres.pool import Database
+    from posguard.postgres.weights import open_weights
     from posguard.trading.permit import before_send
 
     async with (
@@ -185,10 +188,14 @@ async def _applied(to: Connections, asked: Applied) -> StoredPlan:
             else set()
         )
         venues = [venue for venue in to.venues if (venue.exchange, venue.account) in keys]
-        gateways = [await stack.enter_async_context(open_gateway(venue, to.settings)) for venue in venues]
+        ledger = await stack.enter_async_context(open_weights(to.dsn))
+        gateways = [
+            await stack.enter_async_context(open_gateway(venue, to.settings, ledger=ledger))
+            for venue in venues
+        ]
         traders = [
             await stack.enter_async_context(
-                open_trading_gateway(_keyed(venue, to), to.settings, before_send=before_send)
+                open_trading_gateway(_keyed(venue, to), to.settings, before_send=before_send, ledger=ledger)
             )
             for venue in venues
             if (venue.exchange, venue.account) in sends

@@ -23,11 +23,13 @@ async def look(db: Database, to: Connections, scope: Scope, say: Callable[[str],
     Raises UsageError for a symbol that neither the database nor any venue knows, and what `take_pass` raises.
     """
     from posguard.exchange.gateway import open_gateway
+    from posguard.postgres.weights import open_weights
     from posguard.reconcile.run import take_pass
 
     async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(open_weights(to.dsn))
         gateways = [
-            await stack.enter_async_context(open_gateway(venue, to.settings))
+            await stack.enter_async_context(open_gateway(venue, to.settings, ledger=ledger))
             for venue in to.venues
             if scope.covers(venue.exchange)
         ]

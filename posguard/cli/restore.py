@@ -64,13 +64,17 @@ async def _run(to: Connections, name: str, code: str, by: str) -> Restore:
     from posguard.cli.desk import actor
     from posguard.exchange.gateway import open_gateway
     from posguard.postgres.pool import Database
+    from posguard.postgres.weights import open_weights
 
     kept = await asyncio.to_thread(read_backup, named_path(Path(to.settings.backup_folder), name))
     async with (
         await Database.open(to.dsn, application="posguard restore") as db,
         AsyncExitStack() as stack,
     ):
-        gateways = [await stack.enter_async_context(open_gateway(v, to.settings)) for v in to.venues]
+        ledger = await stack.enter_async_context(open_weights(to.dsn))
+        gateways = [
+            await stack.enter_async_context(open_gateway(v, to.settings, ledger=ledger)) for v in to.venues
+        ]
         if not code:
             return await way_back.look(db, gateways, kept)
         return await way_back.restore(db, gateways, kept, code, actor=actor(by))

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LONGEST_WAIT = 15.0  # seconds: a venue that asks for more makes the read inconclusive instead
+# What a process may use of the share while it cannot see the others: two of them at once keep to it.
+UNSHARED = 0.5
+
 
 class Budget:
     """At most `limit * share` of request weight within any `window` seconds, first come first served.
@@ -102,6 +106,9 @@ class Budget:
         delay = self.reserve(weight)
         if delay > 0:
             await asyncio.sleep(delay)
+
+    async def close(self) -> None:
+        """Nothing: all gateways of the process go on sharing it."""
 
 
 _shared: dict[tuple[str, str, float], Budget] = {}

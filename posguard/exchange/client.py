@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import stamina
 
 from posguard.exchange.answers import AnswerError, Heard, Trouble, shape_words
-from posguard.exchange.budget import Budget, shared_budget
+from posguard.exchange.budget import LONGEST_WAIT, UNSHARED, Budget, shared_budget
 from posguard.exchange.judging import Asked, judge
+from posguard.exchange.ledger import Ledger, LedgerBudget
 from posguard.exchange.wire import address_of, build, listening
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from posguard.settings import Settings, VenueSettings
 
 _BAN = 600.0  # seconds, where a venue that bans this address does not say for how long
-LONGEST_WAIT = 15.0  # seconds: a venue that asks for more makes the read inconclusive instead
 
 
 class VenueClient:
@@ -35,6 +35,7 @@ class VenueClient:
         table: VenueTable,
         *,
         budget: Budget | None = None,
+        ledger: Ledger | None = None,
         session: aiohttp.ClientSession | None = None,
         throttled: bool = True,
     ) -> None:
@@ -43,9 +44,7 @@ class VenueClient:
         self._timeout = settings.venue_timeout.total_seconds()
         self._exchange = build(venue, settings, table, session)
         self.address = address_of(self._exchange)
-        self.budget = budget or shared_budget(
-            table.exchange, self.address, limit=table.limit, window=table.window, share=settings.weight_share
-        )
+        self.budget = budget or _budget(table, self.address, settings.used_weight_share, ledger)
         self._exchange.enableRateLimit = throttled and self.budget.paces
         self.requests = 0
         self.hedge = venue.hedge  # or seen to be so since
@@ -99,14 +98,14 @@ class VenueClient:
     async def close(self) -> None:
         """Release the connections. Safe to call twice."""
         await self._exchange.close()
+        await self.budget.close()
 
     async def _ask(
         self, method: str, arguments: Mapping[str, Any], *, what: str, weight: int, heard: Heard
     ) -> Any:
-        blocked, why = self.budget.blocked()
-        if blocked > LONGEST_WAIT:
-            raise AnswerError(Trouble.RATE, f"{what}: not asked, for {why}: look again in {blocked:.0f} s")
+        self._refuse_while_paused(what)
         await self.budget.take(weight)
+        self._refuse_while_paused(what)  # another process may have been told since
         body, failure = await self._exchange_call(method, arguments, heard)
         # Raised outside the handler: the foreign exception, whose text holds the signed address, is not chained.
         trouble = judge(self._asked(what), heard, failure)
@@ -115,6 +114,11 @@ class VenueClient:
         if trouble is not None:
             raise trouble
         return body
+
+    def _refuse_while_paused(self, what: str) -> None:
+        blocked, why = self.budget.blocked()
+        if blocked > LONGEST_WAIT:
+            raise AnswerError(Trouble.RATE, f"{what}: not asked, for {why}: look again in {blocked:.0f} s")
 
     async def _exchange_call(
         self, method: str, arguments: Mapping[str, Any], heard: Heard
@@ -138,6 +142,14 @@ class VenueClient:
             self.budget.block(wait, "the venue asked for a pause")
         elif (pause := self.table.pause(heard.headers, now_ms())) is not None:
             self.budget.block(*pause, only_reading=True)
+
+
+def _budget(table: VenueTable, address: str, share: float, ledger: Ledger | None) -> Budget | LedgerBudget:
+    if ledger is not None:
+        return LedgerBudget(ledger, table, address, share=share)
+    return shared_budget(
+        table.exchange, address, limit=table.limit, window=table.window, share=share * UNSHARED
+    )
 
 
 def _within(text: str, path: Sequence[str]) -> Any:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from posguard.exchange.budget import Budget
+    from posguard.exchange.ledger import Ledger
     from posguard.model.order import Lookup, MoveReply, OrderReply
     from posguard.model.position import Side
     from posguard.model.venue import FillHistory, KeyPermissions, MarketRule, VenueId, VenueSnapshot
@@ -169,16 +170,18 @@ def open_gateway(
     settings: Settings,
     *,
     budget: Budget | None = None,
+    ledger: Ledger | None = None,
     session: aiohttp.ClientSession | None = None,
 ) -> Gateway:
     """A reading gateway to one venue; nothing is sent yet.
 
-    `budget` replaces the one that all gateways of this process to the same address share; `session` carries the requests
+    `ledger` is where all processes share the request budget; without one, those of this process share half of it. `budget`
+    replaces both; `session` carries the requests
     instead of ccxt's own one, and stays the caller's to close. Raises SettingsError.
     """
     dialect = DIALECTS[venue.exchange]()
     _check_world(venue, session)
-    client = VenueClient(venue, settings, dialect.table, budget=budget, session=session)
+    client = VenueClient(venue, settings, dialect.table, budget=budget, ledger=ledger, session=session)
     return ReadingGateway(dialect, client, settings)
 
 
@@ -188,6 +191,7 @@ def open_trading_gateway(
     *,
     before_send: Callable[[], Awaitable[str]] | None = None,
     budget: Budget | None = None,
+    ledger: Ledger | None = None,
     session: aiohttp.ClientSession | None = None,
 ) -> TradingGateway:
     """A trading gateway to one venue, with its trade_key and trade_secret; nothing is sent yet.
@@ -204,7 +208,9 @@ def open_trading_gateway(
     _check_world(venue, session)
     dialect = TRADING_DIALECTS[venue.exchange]()
     keyed = venue.model_copy(update={"api_key": venue.trade_key, "api_secret": venue.trade_secret})
-    client = VenueClient(keyed, settings, dialect.table, budget=budget, session=session, throttled=False)
+    client = VenueClient(
+        keyed, settings, dialect.table, budget=budget, ledger=ledger, session=session, throttled=False
+    )
     return Trader(dialect, client, settings, before_send=before_send)
 
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import statistics
-import subprocess
 import time
-from urllib.parse import urlsplit
 
 import asyncpg
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from posguard.errors import DatabaseUnavailableError, RefusedError
 from posguard.postgres import botupgrade
 from posguard.postgres.botfacts import GUARD, INDEXES
 from posguard.postgres.botsession import APPLICATION, WaitedTooLongError
-from posguard.postgres.embedded import free_port
 from tests.fixtures.bot_tables import catalogue, do, in_child, position, rows, sound
+from tests.fixtures.pooler import NO_POOLER, pooled
 
 pytestmark = pytest.mark.postgres
 WAITS = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%' AND datname = current_database()"
@@ -277,37 +272,14 @@ async def test_whatever_else_the_server_refuses_is_one_sentence(bot_dsn):
     await botupgrade.upgrade(bot_dsn)
 
 
-PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-
-
 @pytest.fixture
 def pooler(bot_dsn, tmp_path, request):
-    """A pgbouncer in transaction mode before the test's database; yields its address."""
-    parts = urlsplit(bot_dsn.get_secret_value())
-    port = free_port()
-    config = tmp_path / "pgbouncer.ini"
-    config.write_text(
-        f"[databases]\n* = host={parts.hostname} port={parts.port} user={parts.username}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
-        f"unix_socket_dir =\n{request.param}\n"
-    )
-    config.chmod(0o644)
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
-    user = "nobody" if os.geteuid() == 0 else None
-    process = subprocess.Popen([PGBOUNCER, "-q", str(config)], user=user, stderr=subprocess.DEVNULL)
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None
-        time.sleep(0.02)
-    yield SecretStr(parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}").geturl())
-    process.terminate()
-    process.wait()
+    """The address of a pooler in transaction mode before the test's database."""
+    with pooled(bot_dsn, tmp_path, request.param) as dsn:
+        yield dsn
 
 
-@pytest.mark.skipif(not os.access(PGBOUNCER, os.X_OK), reason="pgbouncer is not installed here")
+@pytest.mark.skipif(NO_POOLER, reason="pgbouncer is not installed here")
 @pytest.mark.parametrize(
     "pooler",
     [

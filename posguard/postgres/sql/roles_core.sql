@@ -1,5 +1,5 @@
 -- posguard_core: what the bot's trading core logs in with. It reads, adds and changes rows of the bot's positions and deletes
--- none; of posguard's tables it adds alerts, keeps the protection gaps and the kill switch, and reads the transitions that the
+-- none; of posguard's tables it adds alerts, keeps the protection gaps, the kill switch and the request budget, and reads the transitions that the
 -- trigger writes. Run it after posguard_migration's part, as the same user, and once more after `posguard db upgrade`; again is
 -- fine. The bot's own role may be granted it instead: GRANT posguard_core TO the_bots_role.
 DO $$
@@ -24,5 +24,8 @@ BEGIN
     GRANT SELECT, INSERT ON posguard.alert_outbox TO posguard_core;
     GRANT SELECT, INSERT, UPDATE ON posguard.protection_gaps TO posguard_core;
     GRANT SELECT, UPDATE ON posguard.kill_switch TO posguard_core;
+    IF to_regclass('posguard.request_weight') IS NOT NULL THEN
+        GRANT SELECT, INSERT, UPDATE, DELETE ON posguard.request_weight, posguard.request_pauses TO posguard_core;
+    END IF;
 END
 $$;
