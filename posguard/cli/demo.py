@@ -35,14 +35,14 @@ def demo(
     """
     from rich.console import Console
 
-    from posguard.demo.screen import first_screen
+    from posguard.demo.screen import print_first_screen
     from posguard.demo.stack import STEPS, running_demo
 
     out, err = Console(), Console(stderr=True)
     steps = Steps(err, len(STEPS))
     with interrupted_by_signals() as stop, running_demo(steps.begin, steps.news) as stack:
         steps.end()
-        as_planted = first_screen(stack, out, save=once)
+        as_planted = print_first_screen(stack, out, save=once)
         if not once:
             out.print("\nThe demo stays up until [bold]Ctrl+C[/bold], which stops all that it started.")
             stop.wait_quietly(stack.check)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -12,9 +12,11 @@ from rich.text import Text
 from posguard.demo.record import TRUTH
 from posguard.demo.truth import TruthReport, compare, read_truth
 from posguard.errors import PosguardError
-from posguard.model.finding import FindingState, Severity
-from posguard.postgres import findings, results, runs
+from posguard.model.finding import Severity
+from posguard.postgres import runs
 from posguard.postgres.pool import Database
+from posguard.report import view
+from posguard.report.read import read_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from posguard.demo.stack import Stack
     from posguard.model.finding import StoredFinding
     from posguard.model.run import StoredRun
+    from posguard.report.view import FirstScreen
 
 _NOT_BUILT = "  (*)"
 REPORT = "report.html"
@@ -33,14 +36,15 @@ _STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.IN
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the run left in the database, beside what was planted."""
+    """What the run left in the database, beside what was planted, and the sentences that the page shows of it."""
 
     run: StoredRun
     findings: tuple[StoredFinding, ...]
     truth: TruthReport
+    screen: FirstScreen
 
 
-def first_screen(stack: Stack, out: Console, *, save: bool) -> bool:
+def print_first_screen(stack: Stack, out: Console, *, save: bool) -> bool:
     """Prints the first screen, saves the report where asked; returns whether found = planted and the run was complete."""
     known = asyncio.run(_read(stack))
     as_planted = known.truth.exact and stack.run_state == "success" and known.run.conclusive
@@ -59,25 +63,22 @@ def first_screen(stack: Stack, out: Console, *, save: bool) -> bool:
 
 async def _read(stack: Stack) -> Known:
     truth = read_truth((stack.folder / TRUTH).read_text(encoding="utf-8"))
-    async with (
-        await Database.open(stack.dsn, application="posguard demo", read_only=True) as database,
-        database.snapshot() as connection,
-    ):
-        run = await runs.run_by_external_id(connection, stack.run_id)
+    async with await Database.open(stack.dsn, application="posguard demo", read_only=True) as database:
+        async with database.snapshot() as connection:
+            run = await runs.run_by_external_id(connection, stack.run_id)
         if run is None:
             raise PosguardError(
                 f"The DAG run {stack.run_id} ended as {stack.run_state} and stored nothing.",
                 hint=f"Its logs are in {stack.folder / 'airflow' / 'logs'}.",
             )
-        seen = await findings.unresolved(connection)
-        judged = await results.results_of(connection, run.id)
-    at: datetime = run.finished_at or run.started_at
-    open_now = tuple(f for f in seen if f.state is not FindingState.DISMISSED)
-    return Known(run, open_now, compare(truth, [f.finding for f in open_now], judged, at=at))
+        shown = await read_known(database, at=datetime.now(UTC), demo=True)
+    at = run.finished_at or run.started_at
+    found = compare(truth, [f.finding for f in shown.findings], shown.results, at=at)
+    return Known(run, shown.findings, found, view.first_screen(shown))
 
 
 def _headline(known: Known, *, as_planted: bool) -> list[Text]:
-    truth, run = known.truth, known.run
+    truth = known.truth
     style = "bold green" if as_planted else "bold red"
     lines = [
         Text.assemble(
@@ -88,12 +89,9 @@ def _headline(known: Known, *, as_planted: bool) -> list[Text]:
             f"; suite violations planted {truth.violations_planted}, found {truth.violations_found}",
         ),
     ]
-    skipped = "; ".join(f"{len(s.row_ids)} {s.reason}" for s in run.skipped) or "none"
-    lines.append(Text(f"{run.rows_compared} of {run.rows_read} open rows compared; skipped: {skipped}"))
-    when = f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else "never"
-    verdicts = ", ".join(f"{v.venue} {v.verdict} ({v.world})" for v in run.venues)
-    lines.append(Text(f"complete at {when}: {verdicts}"))
-    return lines
+    screen = known.screen
+    told = (screen.headline, screen.line, screen.compared, f"{screen.complete} {screen.worlds}.")
+    return [*lines, *(Text(sentence) for sentence in told)]
 
 
 def _list(found: tuple[StoredFinding, ...]) -> list[Text]:
