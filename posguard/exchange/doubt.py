@@ -13,6 +13,7 @@ from posguard.model.venue import OrderKind
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
+    from decimal import Decimal
 
     from posguard.model.venue import VenueOrder, VenuePosition
 
@@ -30,10 +31,10 @@ class PositionsRead:
 
 def agree(before: PositionsRead, after: PositionsRead) -> None:
     """Nothing where two readings hold the same positions; else raises AnswerError that names what changed."""
-    first = {_leg(position): _held(position) for position in before.items}
-    second = {_leg(position): _held(position) for position in after.items}
+    first = {_leg(position): (position.side, position.quantity) for position in before.items}
+    second = {_leg(position): (position.side, position.quantity) for position in after.items}
     changed = [
-        f"{_named(leg)} was {first.get(leg, 'absent')} and then {second.get(leg, 'absent')}"
+        f"{_named(leg)} was {_held(first.get(leg))} and then {_held(second.get(leg))}"
         for leg in sorted(first.keys() | second.keys())
         if first.get(leg) != second.get(leg)
     ]
@@ -84,8 +85,8 @@ def _leg(position: VenuePosition) -> tuple[str, PositionSide]:
     return position.symbol, position.position_side
 
 
-def _held(position: VenuePosition) -> str:
-    return f"{position.side} {plain(position.quantity)}"
+def _held(held: tuple[Side, Decimal] | None) -> str:
+    return "absent" if held is None else f"{held[0]} {plain(held[1])}"
 
 
 def _named(leg: tuple[str, PositionSide]) -> str:

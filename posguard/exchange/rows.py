@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row = dict[str, Any]
+_LONGEST_TIME = 20  # digits
 
 
 class RowError(Exception):
@@ -29,6 +30,8 @@ def row_of(value: object) -> Row:
 def text(row: Row, key: str) -> str:
     """A text (or whole number as text) that must stand there. Raises RowError."""
     value = row.get(key)
+    if type(value) is str and value:
+        return value
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise _wrong(row, key)
     return str(value)
@@ -66,6 +69,8 @@ def price(row: Row, key: str) -> Decimal | None:
 def flag(row: Row, key: str) -> bool:
     """A yes or no, as boolean or as text; a missing one is no. Raises RowError."""
     value = row.get(key)
+    if type(value) is bool:
+        return value
     if value is None or value == "":
         return False
     match str(value).lower():
@@ -87,7 +92,12 @@ def moment(row: Row, key: str) -> datetime:
 
 def optional_moment(row: Row, key: str) -> datetime | None:
     """A time in milliseconds, as aware UTC; None where it is missing, empty or zero. Raises RowError."""
-    value = optional_number(row, key)
+    raw = row.get(key)
+    value: int | Decimal | None
+    if isinstance(raw, str) and len(raw) < _LONGEST_TIME and raw.isascii() and raw.isdigit():
+        value = int(raw)  # the quick way, for what venues send
+    else:
+        value = optional_number(row, key)
     if not value:
         return None
     try:
@@ -99,6 +109,8 @@ def optional_moment(row: Row, key: str) -> datetime | None:
 def chosen(row: Row, key: str, among: Mapping[str, T]) -> T:
     """What the field's text stands for. Raises RowError for a text that is not `among` the documented ones."""
     value = row.get(key)
+    if type(value) is str and value in among:
+        return among[value]
     if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value) in among:
         return among[str(value)]
     raise _wrong(row, key)
