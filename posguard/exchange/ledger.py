@@ -92,7 +92,9 @@ class LedgerBudget:
     async def take(self, weight: int) -> None:
         """Wait until `weight` may be spent. At once, and without it, where a pause is longer than anybody waits."""
         async with self._taking:
-            if self._spent_of_lease(weight) or await self._lease(weight):
+            if not self.blocked()[0] and self._spent_of_lease(weight):
+                return
+            if await self._lease(weight):
                 return
             await self._by_itself.take(weight)
 
@@ -134,10 +136,10 @@ class LedgerBudget:
             if booking is None or booking.id is None:
                 return False
             self._leased, self._of_it = booking.id, wanted
-            if booking.paused[0] > LONGEST_WAIT:
+            if self.blocked()[0] > LONGEST_WAIT:
                 return True
-            if booking.delay > 0:
-                await asyncio.sleep(booking.delay + 0.001)
+            if (wait := max(booking.delay, self.blocked()[0])) > 0:
+                await asyncio.sleep(wait + 0.001)
             self._left, self._good_until = wanted, asked + booking.delay + self._life
             if self._spent_of_lease(weight):
                 return True
@@ -178,8 +180,10 @@ class LedgerBudget:
         now = self._clock()
         if paused[0] > 0:
             self._paused = max(self._paused, (now + paused[0], paused[1]))
+            self._by_itself.block(*paused, only_reading=True)
         if barred[0] > 0:
             self._barred = max(self._barred, (now + barred[0], barred[1]))
+            self._by_itself.block(*barred)
 
     def _tell(self) -> None:
         """Starts telling the ledger what it does not know yet, beside whatever goes on."""

@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import asyncpg
 import structlog
 
-from posguard.errors import PosguardError
+from posguard.errors import DatabaseUnavailableError, PosguardError
 from posguard.model.weight import Booking
 from posguard.postgres.pool import Database
 from posguard.postgres.queries import queries
+from posguard.settings import redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,7 +47,7 @@ class Weights:
     ) -> Booking:
         """Books weight at the earliest time that keeps the allowance in every window of seconds. Raises PosguardError."""
         booking, spent = settled or (None, None)
-        async with self._db.connection() as connection:
+        async with _known_failure(), self._db.connection() as connection:
             row = await queries("weights").book(
                 connection,
                 exchange=exchange,
@@ -69,7 +71,7 @@ class Weights:
         self, exchange: str, address: str, seconds: float, why: str, *, only_reading: bool
     ) -> None:
         """Tells all processes that the venue wants nothing for so long; a shorter pause changes nothing. Raises PosguardError."""
-        async with self._db.connection() as connection:
+        async with _known_failure(), self._db.connection() as connection:
             await queries("weights").pause(
                 connection,
                 exchange=exchange,
@@ -78,6 +80,17 @@ class Weights:
                 why=why,
                 only_reading=only_reading,
             )
+
+
+@asynccontextmanager
+async def _known_failure() -> AsyncIterator[None]:
+    """Whatever the ledger fails of is a reason to do without it, a closed pool or a function that is gone included."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailableError(
+            f"The request budget could not be shared: {redact(str(error))}. Nothing was booked."
+        ) from None
 
 
 @asynccontextmanager
