@@ -91,6 +91,7 @@ async def test_what_a_killed_process_had_leased_comes_back(bot_dsn, ledger):
     budget = LedgerBudget(ledger, table(limit, window), ADDRESS, share=0.25)
     assert (await booked(ledger, 1, window=window, life=0.1))[1] > 0, "its part counts at first"
     await asyncio.wait_for(budget.take(1), 10)
+    assert (await booked(ledger, 1, window=window, life=0.1))[1] == 0
     assert 100 not in await rows(bot_dsn)
 
 
