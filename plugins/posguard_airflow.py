@@ -26,13 +26,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DAG_ID = "posguard_reconcile"
+CLEANUP = "posguard_cleanup"
+SCHEDULED_CLEANUP = "posguard_cleanup_scheduled"
+CLEANUPS = (CLEANUP, SCHEDULED_CLEANUP)
+DAG_IDS = (DAG_ID, *CLEANUPS)
 DATABASE = "posguard_db"
+# What may change something: read by the tasks `apply` alone.
+WRITER = "posguard_db_cleanup"
 VENUES = {name: f"posguard_{name}" for name in EXCHANGES}
+TRADERS = {name: f"posguard_{name}_trade" for name in EXCHANGES}
 OWNER = "posguard"
 
 # What asyncpg and libpq both read from an address; anything else in a Connection's extra is Airflow's own.
 _ADDRESS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs")
 _VENUE_OPTIONS = {"world", "account", "hedge"}
+_TRADE_OPTIONS = {"world", "account"}
 
 Said = TypeVar("Said", bound=Exception)
 _said: WeakSet[Exception] = WeakSet()  # what the task's log has in its one line already
@@ -49,15 +57,15 @@ class Connection(Protocol):
     extra: str | None
 
 
-def database_address(connection: Connection) -> SecretStr:
+def database_address(connection: Connection, name: str = DATABASE) -> SecretStr:
     """The asyncpg address of a PostgreSQL Connection, TLS options of its extra included.
 
     Airflow's own get_uri() drops sslmode and speaks a scheme that asyncpg refuses. Raises SettingsError.
     """
     if not connection.host or not connection.schema:
         lacks = "host" if not connection.host else "database (the field 'Database' or 'schema')"
-        raise _wrong(DATABASE, f"has no {lacks}", "Set host, port, login, password and database.")
-    extra = _extra(DATABASE, connection)
+        raise _wrong(name, f"has no {lacks}", "Set host, port, login, password and database.")
+    extra = _extra(name, connection)
     login = quote(connection.login or "", safe="")
     if login and connection.password:
         login += ":" + quote(connection.password, safe="")
@@ -130,6 +138,47 @@ def read_connections(*, venues: bool = True) -> Settings:
     return load_settings(dsn=dsn, venues=found)
 
 
+def read_writer() -> SecretStr | None:
+    """The address of `posguard_db_cleanup`, the role that may change the bot's rows; None where there is no such Connection.
+
+    Raises SettingsError.
+    """
+    connection = _connection(WRITER)
+    return None if connection is None else database_address(connection, WRITER)
+
+
+def with_trade_key(venue: VenueSettings) -> VenueSettings:
+    """The venue with the key that may trade on it, from `posguard_<exchange>_trade`: login the key, password the secret.
+
+    Address and world are those of the Connection that reads. Raises SettingsError where there is no such Connection, or it
+    is for another world or account.
+    """
+    name = TRADERS[venue.exchange]
+    connection = _connection(name)
+    if connection is None or not connection.login or not connection.password:
+        lacks = (
+            "is not there" if connection is None else "has no login (the API key) or no password (its secret)"
+        )
+        raise SettingsError(
+            f"The plan sends orders to {venue.id}, and the Airflow connection {name} {lacks}. Nothing was changed.",
+            hint="Its login is an API key that may trade, its password the secret; docs/connect.md.",
+        )
+    extra = _extra(name, connection)
+    if connection.host or (unknown := sorted(set(extra) - _TRADE_OPTIONS)):
+        what = "a host" if connection.host else f"the unknown option {unknown[0]}"
+        raise _wrong(name, f"has {what}", f"Address and world are those of {VENUES[venue.exchange]}.")
+    for option, here in (("world", venue.world.value), ("account", venue.account)):
+        if str(extra.get(option, here)).strip().lower() != here.lower():
+            raise _wrong(name, f"is for another {option}", f"{VENUES[venue.exchange]} reads {option} {here}.")
+    keys = {"trade_key": SecretStr(connection.login), "trade_secret": SecretStr(connection.password)}
+    return venue.model_copy(update=keys)
+
+
+def run_mark(run_id: str) -> str:
+    """What ends the name of everybody who does something in a DAG run, so that what was done in it is found again."""
+    return f"Airflow run {run_id}"
+
+
 @contextmanager
 def one_line() -> Iterator[None]:
     """Turns posguard's errors into Airflow's, one line each: retried where a retry can cure, else failed at once.
@@ -181,7 +230,7 @@ def _connection(name: str) -> Connection | None:
         connection: Connection = PostgresHook.get_connection(name)
     except AirflowNotFoundException:
         return None
-    if connection.login and name != DATABASE:
+    if connection.login and name not in {DATABASE, WRITER}:
         from airflow.sdk.log import mask_secret
 
         mask_secret(connection.login)  # Airflow masks passwords; an API key is half a secret too

@@ -1,5 +1,7 @@
 """The routes of the data-quality page, for people who may read the runs of the DAG `posguard_reconcile` and nobody else.
 
+Plans are for those of them who may read the runs of `posguard_cleanup` too.
+
 Only GET. Every answer carries a policy of its own, which allows no script at all: the page shares its origin with
 Airflow's session, so a script that slipped in would be an account taken over.
 """
@@ -21,7 +23,7 @@ from pydantic import AfterValidator
 
 from posguard.errors import PosguardError
 from posguard.model.finding import StoredFinding
-from posguard.postgres import findings, runs
+from posguard.postgres import findings, planlists, runs
 from posguard.postgres.pool import Database
 from posguard.report import read, render
 from posguard.report.render import Asked, Page
@@ -39,6 +41,7 @@ HEADERS = {
 STATIC = {"report.css": "text/css", "icon.svg": "image/svg+xml", "icon-dark.svg": "image/svg+xml"}
 LIST_LIMIT = 500
 RUNS_A_PAGE = 100
+PLANS_A_PAGE = 50
 # Each reader takes one connection for some milliseconds; more at once wait here, not in the bot's database.
 _READERS = asyncio.Semaphore(4)
 
@@ -66,6 +69,9 @@ def build() -> FastAPI:
         ("/dags/{dag_id}/runs/{dag_run_id:path}", dag_run),
     ):
         app.get(path, response_class=HTMLResponse)(route)
+    may_read_plans = Depends(requires_access_dag("GET", DagAccessEntity.RUN, glue.CLEANUP))
+    app.get("/plans", response_class=HTMLResponse, dependencies=[may_read_plans])(plan_list)
+    app.get("/plans/{plan_id}", response_class=HTMLResponse, dependencies=[may_read_plans])(one_plan)
     app.get("/static/{name}")(static)
     return app
 
@@ -119,16 +125,41 @@ async def one_run(request: Request, run_id: int) -> HTMLResponse:
     return HTMLResponse(render.one_run(known, shown, _page(request, known, "Runs")))
 
 
+async def plan_list(request: Request, before: Number | None = None) -> HTMLResponse:
+    """The cleanup plans, a page at a time, and the newest backups."""
+    async with _reading() as (db, known), db.snapshot() as connection:
+        shown = await planlists.summaries(connection, PLANS_A_PAGE, before=before)
+        backups = await planlists.summaries(connection, PLANS_A_PAGE, backed_up=True) if not before else []
+    page = _page(request, known, "Plans", limit=PLANS_A_PAGE)
+    return HTMLResponse(render.plan_list(known, shown, page, backups=backups, before=before))
+
+
+async def one_plan(request: Request, plan_id: int) -> HTMLResponse:
+    """One cleanup plan."""
+    async with _reading() as (db, known):
+        found = await read.read_plan(db, plan_id) if _storable(plan_id) else None
+    if found is None:
+        return _absent(request, f"There is no plan {plan_id}.", "The list of plans has them all.")
+    return HTMLResponse(render.one_plan(known, found, _page(request, known, "Plans", limit=LIST_LIMIT)))
+
+
 async def dag(request: Request, dag_id: str) -> HTMLResponse:
-    """The tab on a DAG: the overview on ours, one line on every other."""
+    """The tab on a DAG: the overview or the plans on ours, one line on every other."""
+    if dag_id in glue.CLEANUPS:
+        return _to(request, "/plans")
     if dag_id != glue.DAG_ID:
         return _foreign(request, dag_id)
     return await overview(request)
 
 
 async def dag_run(request: Request, dag_id: str, dag_run_id: str) -> HTMLResponse:
-    """The tab on a DAG run: what that run recorded."""
-    if dag_id != glue.DAG_ID:
+    """The tab on a DAG run: what that run recorded, or the plan that it made or carried out."""
+    if dag_id in glue.CLEANUPS:
+        async with _reading() as (db, _), db.connection() as connection:
+            made = await planlists.summaries(connection, 1, of_run=glue.run_mark(dag_run_id))
+        if made:
+            return _to(request, f"/plans/{made[0].id}")
+    elif dag_id != glue.DAG_ID:
         return _foreign(request, dag_id)
     async with _reading() as (db, known):
         async with db.connection() as connection:
@@ -190,9 +221,17 @@ def _absent(request: Request, message: str, hint: str) -> HTMLResponse:
     return HTMLResponse(render.problem(error, page, what="not found"), status_code=404)
 
 
+def _to(request: Request, path: str) -> HTMLResponse:
+    """Another page of the report, which checks for itself who may read it."""
+    where = request.scope.get("root_path", "") + path
+    return HTMLResponse(status_code=303, headers={"Location": where})
+
+
 def _foreign(request: Request, dag_id: str) -> HTMLResponse:
     page = Page(at=datetime.now(UTC), base=request.scope.get("root_path", ""))
-    error = PosguardError(f"{dag_id} is no DAG of posguard.", hint=f"This tab tells of {glue.DAG_ID}.")
+    error = PosguardError(
+        f"{dag_id} is no DAG of posguard.", hint=f"This tab tells of {', '.join(glue.DAG_IDS)}."
+    )
     return HTMLResponse(render.problem(error, page, what="nothing here"))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FLOOR = 2
 SHARE = 5  # one in five
+_LIMIT = "that a schedule may close by itself"
 
 
 def allowed_closings(open_rows: int) -> int:
@@ -45,9 +46,14 @@ class Breaker:
     def sentence(self) -> str:
         """What is said when it trips."""
         return (
-            f"{self.venue}: {self.asked} open rows are proven gone from the venue, more than the {self.allowed} that a"
-            f" schedule may close by itself; look at them and type `{self.next_command}`"
+            f"{self.venue}: {self.asked} open rows are proven gone from the venue, more than the {self.allowed} {_LIMIT};"
+            f" look at them and type `{self.next_command}`"
         )
+
+
+def tripped_in(reason: str) -> bool:
+    """Whether a reason for leaving something out of a plan is the sentence of a breaker that tripped."""
+    return _LIMIT in reason
 
 
 def breakers(

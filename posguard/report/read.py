@@ -6,27 +6,32 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from posguard.postgres import findings, results, runs
+from posguard.postgres import findings, planlists, plans, results, runs
 from posguard.report.view import Known
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from posguard.model.finding import FindingEvent, StoredFinding
+    from posguard.model.plan import StoredPlan
     from posguard.model.quality import ExpectationResult, Outcome
     from posguard.model.run import StoredRun
+    from posguard.postgres.planlists import PlanSummary
     from posguard.postgres.pool import Database
 
 RUNS_SHOWN = 72
 STRIP = 24
+PLANS_OF_FINDING = 10
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFinding:
-    """One finding with its life, oldest event first."""
+    """One finding with its life, oldest event first, and the newest plans about it."""
 
     stored: StoredFinding
     events: tuple[FindingEvent, ...]
+    plans: tuple[PlanSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,15 @@ class KnownRun:
     run: StoredRun
     changes: tuple[tuple[FindingEvent, StoredFinding], ...]
     results: tuple[ExpectationResult, ...]
+
+
+@dataclass(frozen=True)
+class KnownPlan:
+    """One plan with every step of its record, oldest first, and the findings of its lines by fingerprint."""
+
+    stored: StoredPlan
+    actions: tuple[Mapping[str, Any], ...]
+    findings: Mapping[str, int]
 
 
 async def read_known(db: Database, *, at: datetime, demo: bool = False) -> Known:
@@ -66,7 +80,22 @@ async def read_finding(db: Database, finding_id: int) -> KnownFinding | None:
         stored = await findings.by_id(connection, finding_id)
         if stored is None:
             return None
-        return KnownFinding(stored, tuple(await findings.events_of(connection, finding_id)))
+        events = await findings.events_of(connection, finding_id)
+        about = await planlists.summaries(
+            connection, PLANS_OF_FINDING, fingerprint=stored.finding.fingerprint
+        )
+        return KnownFinding(stored, tuple(events), tuple(about))
+
+
+async def read_plan(db: Database, plan_id: int) -> KnownPlan | None:
+    """One plan with its record and the findings that its lines are about, or None."""
+    async with db.snapshot() as connection:
+        stored = await plans.by_id(connection, plan_id)
+        if stored is None:
+            return None
+        actions = await plans.actions_of(connection, plan_id)
+        about = await planlists.findings_of(connection, {one.line.fingerprint for one in stored.lines})
+        return KnownPlan(stored, tuple(actions), about)
 
 
 async def read_run(db: Database, run_id: int) -> KnownRun | None:

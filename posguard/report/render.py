@@ -19,6 +19,7 @@ from posguard.model.duration import spell_duration
 from posguard.model.finding import FindingState, Kind, Severity
 from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
+from posguard.report.plans import RESTORE, scope_of, show, standing_of, told, tone_of
 from posguard.report.runbook import section
 from posguard.report.sides import both_sides
 from posguard.report.suites import suites
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
     from posguard.model.finding import StoredFinding
     from posguard.model.run import StoredRun
-    from posguard.report.read import KnownFinding, KnownRun
+    from posguard.postgres.planlists import PlanSummary
+    from posguard.report.read import KnownFinding, KnownPlan, KnownRun
     from posguard.report.view import Known
 
 # Same-origin only, no script at all; style attributes are refused too, so the charts are plain SVG attributes.
@@ -139,7 +141,43 @@ def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
         run=known.run,
         stored=found.stored,
         events=found.events,
+        plans=found.plans,
+        mode=_mode(found.stored.finding.repair),
         runbook=_runbook(found.stored.finding.runbook),
+    )
+
+
+def plan_list(
+    known: Known,
+    shown: Sequence[PlanSummary],
+    page: Page,
+    *,
+    backups: Sequence[PlanSummary] = (),
+    before: int | None = None,
+) -> str:
+    """The plans, and the backups with the command that takes each back."""
+    older = shown[-1].id if len(shown) == page.limit else None
+    return _html(
+        "plans.html",
+        page=page,
+        screen=first_screen(known),
+        plans=shown,
+        backups=backups,
+        older=older,
+        asked_before=before is not None,
+    )
+
+
+def one_plan(known: Known, found: KnownPlan, page: Page) -> str:
+    """One plan: its lines with what changes, what sends orders apart, its record, its backup."""
+    return _html(
+        "plan.html",
+        page=page,
+        screen=first_screen(known),
+        shown=show(found.stored, page.at),
+        findings=found.findings,
+        actions=[(action, told(action)) for action in found.actions[-page.limit :]],
+        earlier=max(0, len(found.actions) - page.limit),
     )
 
 
@@ -230,6 +268,20 @@ def _outcome(run: StoredRun) -> str:
     return "under way" if run.outcome is RunOutcome.RUNNING else run.outcome.value
 
 
+def _mode(repair: str) -> str:
+    """The cleanup mode in a command; empty where there is none."""
+    words = repair.split()
+    return words[2] if len(words) > 2 else ""
+
+
+def _standing(summary: PlanSummary, now: datetime) -> str:
+    return standing_of(summary.state, summary.expires_at, now, lines=summary.lines)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _kinds_query(kinds: Iterable[Kind]) -> str:
     return urlencode([("kind", kind.value) for kind in kinds])
 
@@ -245,10 +297,14 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "ago": _ago,
+        "capitalize_first": _capital,
         "kinds_query": _kinds_query,
         "moment": _moment,
         "number": _number,
         "outcome": _outcome,
+        "plan_scope": scope_of,
+        "plan_standing": _standing,
+        "plan_tone": tone_of,
         "short_title": short_title,
         "sides": both_sides,
         "spell": spell_duration,
@@ -256,6 +312,7 @@ def _environment() -> Environment:
         "tone": tone,
         "words": words,
     }
+    environment.globals["restore"] = RESTORE
     return environment
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from posguard.postgres import plans
 from posguard.postgres.embedded import free_port
+from posguard.postgres.pool import Database
 from tests.conftest import run_script
 from tests.dags.conftest import of_dsn
+from tests.fixtures.plans import plan, row_line
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -20,6 +25,8 @@ PATHS = (
     "/dags/posguard_reconcile",
     "/dags/posguard_reconcile/runs/manual__1",
     "/dags/other",
+    "/plans",
+    "/plans/1",
     "/static/report.css",
 )
 
@@ -152,3 +159,45 @@ def test_the_page_cannot_write(connect, bot_dsn):
     with pytest.raises(Exception, match="read-only transaction") as raised:
         asyncio.run(write())
     assert not isinstance(raised.value, PosguardError) or "read-only" in str(raised.value)
+
+
+TABS = (
+    ("/dags/posguard_cleanup", "/plans"),
+    ("/dags/posguard_cleanup_scheduled", "/plans"),
+    ("/dags/posguard_cleanup/runs/manual__1", "/plans/1"),
+    ("/dags/posguard_cleanup_scheduled/runs/scheduled__2", "/plans/1"),
+)
+
+
+@pytest.mark.parametrize(("tab", "leads_to"), TABS)
+def test_the_tabs_of_the_cleanup_dags_lead_to_their_plans(ask, connect, bot_dsn, tab, leads_to):
+    connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
+    name = f"ann, Airflow run {tab.rpartition('/')[2]}"
+    asyncio.run(store(bot_dsn, plan(row_line(), created_by=name)))
+    answer = ask(tab)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/posguard{leads_to}")
+    assert "row #8 matches the exchange" in ask("/plans/1").text
+    assert ask("/dags/posguard_cleanup/runs/manual__none").status_code == 404
+    assert ask(tab, None).status_code == 403
+
+
+async def store(dsn, made):
+    async with await Database.open(dsn) as db, db.transaction() as connection:
+        await plans.store(connection, made)
+
+
+def test_plans_need_the_right_to_read_the_cleanup_dag_too(ask, connect, bot_dsn, monkeypatch):
+    """A user who may read the reconciliation alone sees its findings, and no plan."""
+    from airflow.api_fastapi.app import get_auth_manager
+
+    connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
+    manager = get_auth_manager()
+    allowed = manager.is_authorized_dag
+
+    def only_reconciliation(**asked):
+        return asked["details"].id == "posguard_reconcile" and allowed(**asked)
+
+    monkeypatch.setattr(manager, "is_authorized_dag", only_reconciliation)
+    assert ask("/findings").status_code == 200
+    assert ask("/plans").status_code == 403
+    assert ask("/plans/1").status_code == 403

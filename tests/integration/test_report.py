@@ -12,16 +12,17 @@ from posguard.errors import DatabaseUnavailableError, SchemaError
 from posguard.model.finding import FindingState, Kind, Pass, Severity
 from posguard.model.quality import Outcome
 from posguard.model.scope import Scope
-from posguard.postgres import findings, results, runs
+from posguard.postgres import findings, planlists, plans, results, runs
 from posguard.postgres.embedded import free_port
 from posguard.postgres.pool import Database
 from posguard.reconcile.run import record_pass
-from posguard.report.read import read_finding, read_known, read_run
+from posguard.report.read import read_finding, read_known, read_plan, read_run
 from posguard.report.render import Page, file_page, overview
 from posguard.report.save import save_report
 from posguard.report.view import Light, first_screen
 from tests.conftest import run_script
 from tests.fixtures.known import AT, result, stored_finding, verdict
+from tests.fixtures.plans import order_line, plan, row_line
 
 pytestmark = pytest.mark.postgres
 
@@ -182,3 +183,41 @@ async def test_the_page_opens_in_under_a_second_with_a_year_of_hourly_runs(bot_d
     assert len(known.findings) == 100
     assert html.count('class="finding critical"') == 100
     assert min(took) < 1
+
+
+async def test_plans_are_listed_newest_first_and_found_by_finding_run_and_backup(db):
+    seen = stored_finding(7)
+    await record(db, seen)
+    fingerprint = seen.finding.fingerprint
+    drawn = [
+        plan(row_line(fingerprint=fingerprint), order_line(), created_by="ann, Airflow run manual__1"),
+        plan(row_line(), made=AT + HOUR, created_by="ben, Airflow run other_manual__1"),
+        plan(made=AT + 2 * HOUR, created_by="cli"),
+    ]
+    for one in drawn:
+        async with db.transaction() as connection:
+            await plans.store(connection, one)
+    async with db.transaction() as connection:
+        await plans.start(connection, 2, actor="cy, Airflow run manual__9%", now=AT + HOUR)
+        await plans.keep_backup(connection, 2, "/backups/2.json", "abc")
+
+    async def ids(**asked):
+        async with db.connection() as connection:
+            return [one.id for one in await planlists.summaries(connection, 10, **asked)]
+
+    assert await ids() == [3, 2, 1]
+    assert await ids(before=3) == [2, 1]
+    assert await ids(fingerprint=fingerprint) == [1]
+    assert await ids(of_run="Airflow run manual__1") == [1]
+    assert await ids(of_run="Airflow run manual__9%") == [2]  # begun by it
+    assert await ids(of_run="Airflow run manual__9") == []
+    assert await ids(backed_up=True) == [2]
+    async with db.connection() as connection:
+        newest, _, oldest = await planlists.summaries(connection, 10)
+    assert (newest.lines, oldest.lines, oldest.done, oldest.irreversible) == (0, 2, 0, 1)
+    known_finding = await read_finding(db, 1)
+    assert [one.id for one in known_finding.plans] == [1]
+    found = await read_plan(db, 1)
+    assert found.findings == {fingerprint: 1}
+    assert found.stored.plan.lines == drawn[0].lines
+    assert await read_plan(db, 99) is None

@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 
 from posguard.errors import SchemaError
 from posguard.model.finding import EventKind, FindingEvent, FindingState, Kind, Severity
+from posguard.model.plan import Change, LeftOut, LineState, PlanState
 from posguard.model.quality import Outcome
+from posguard.model.scope import Scope
+from posguard.postgres.planlists import PlanSummary
 from posguard.report import render
-from posguard.report.read import KnownFinding, KnownRun
+from posguard.report.read import KnownFinding, KnownPlan, KnownRun
 from posguard.report.render import Asked, Page
 from posguard.report.view import Known
 from tests.fixtures.known import AT, known, result, stored_finding, stored_run, verdict
+from tests.fixtures.plans import key, order_line, row_line, stored_plan
 
 NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}"
 PAGE = Page(at=AT, base="/posguard")
@@ -51,6 +57,62 @@ def hostile():
     return known(run, [finding], results=(bad,), results_of=100), finding, run, bad
 
 
+ACTION = {
+    "at": AT,
+    "event": NASTY,
+    "actor": NASTY,
+    "client_order_id": NASTY,
+    "row_id": 1,
+    "detail": {"reason": NASTY},
+}
+
+
+def hostile_plan():
+    """A plan that ended badly, every text of it hostile."""
+    about = {"why": NASTY, "cost": NASTY, "evidence": (NASTY,), "fingerprint": NASTY, "key": key(NASTY)}
+    change = Change(NASTY, NASTY, NASTY)
+    return stored_plan(
+        row_line(**about, changes=(change,)),
+        order_line(**about, changes=(change,), fallback=(change,)),
+        state=PlanState.APPLYING,
+        ends=((LineState.FAILED, NASTY, None), (LineState.UNRESOLVED, NASTY, None)),
+        created_by=NASTY,
+        left_out=(LeftOut(key(NASTY), NASTY, NASTY),),
+        inconclusive=(NASTY,),
+        notes=(NASTY,),
+        worlds={NASTY: NASTY},
+        backup=NASTY,
+    )
+
+
+def listed(**more):
+    """A plan in a list."""
+    stored = hostile_plan()
+    plan = stored.plan
+    values = {
+        "id": stored.id,
+        "code": stored.code,
+        "mode": plan.options.mode,
+        "options": replace(plan.options, scope=Scope(NASTY, NASTY)),
+        "worlds": plan.worlds,
+        "state": stored.state,
+        "source": NASTY,
+        "created_at": plan.created_at,
+        "created_by": NASTY,
+        "expires_at": plan.expires_at,
+        "started_at": stored.started_at,
+        "started_by": NASTY,
+        "finished_at": None,
+        "backup": NASTY,
+        "backup_checksum": NASTY,
+        "lines": 2,
+        "done": 0,
+        "irreversible": 1,
+        "trouble": 2,
+    }
+    return PlanSummary(**(values | more))
+
+
 def pages():
     what, finding, run, bad = hostile()
     event = FindingEvent(1, AT, EventKind.CHANGED, 100, NASTY, NASTY)
@@ -62,6 +124,8 @@ def pages():
         "finding": render.one_finding(what, KnownFinding(finding, (event,)), PAGE),
         "runs": render.run_list(what, [run], PAGE),
         "run": render.one_run(what, KnownRun(run, ((event, finding),), (bad,)), PAGE),
+        "plans": render.plan_list(what, [listed()], PAGE, backups=[listed()]),
+        "plan": render.one_plan(what, KnownPlan(hostile_plan(), (ACTION,), {NASTY: 4}), PAGE),
         "problem": render.problem(SchemaError(NASTY, hint=NASTY), PAGE),
         "absent": render.overview(Known(AT), PAGE),
     }
@@ -157,3 +221,26 @@ def test_what_is_not_asked_for_is_refused_quietly():
     assert asked.kinds == (Kind.ZOMBIE_ORDER,)
     assert FindingState.RESOLVED not in asked.states
     assert Asked(state="any").states == ()
+
+
+def test_a_finding_leads_to_its_plans_and_a_plan_to_its_findings():
+    stored = stored_finding(4)
+    html = render.one_finding(known(), KnownFinding(stored, (), (listed(id=12),)), PAGE)
+    assert 'href="/posguard/plans/12"' in html
+    assert "mode <code>orphaned-db</code>, exchange <code>binance</code>, symbol <code>APTUSDT</code>" in html
+    assert "No plan is about this finding yet" in render.one_finding(known(), KnownFinding(stored, ()), PAGE)
+    found = KnownPlan(stored_plan(row_line()), (), {row_line().fingerprint: 4})
+    assert 'href="/posguard/findings/4"' in render.one_plan(known(), found, PAGE)
+
+
+def test_a_production_plan_says_how_production_is_named():
+    html = render.one_plan(known(), KnownPlan(stored_plan(row_line(), world="production"), (), {}), PAGE)
+    assert "production <code>0123456789abcdef</code>" in html
+    assert "--production 0123456789abcdef" in html
+
+
+def test_an_expired_plan_offers_no_code():
+    late = Page(at=AT + timedelta(hours=1), base="/posguard")
+    stored = stored_plan(row_line())
+    assert stored.code in render.one_plan(known(), KnownPlan(stored, (), {}), PAGE)
+    assert stored.code not in render.one_plan(known(), KnownPlan(stored, (), {}), late)
