@@ -13,3 +13,5 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation /opt/posguard && p
 COPY --chown=airflow:0 dags /opt/airflow/dags
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
 COPY --chown=airflow:0 docker/init.sh /opt/posguard/docker/init.sh
+# Made here, so that the volume over it belongs to Airflow's user.
+RUN mkdir -m 700 /opt/airflow/backups

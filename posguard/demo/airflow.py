@@ -111,6 +111,13 @@ def connection_of_venue(venue: VenueSettings) -> dict[str, Any]:
     }
 
 
+def connection_that_trades() -> dict[str, Any]:
+    """posguard_binance_trade or posguard_bybit_trade: the simulator's key that may trade, which everybody knows."""
+    from posguard.simulator.defaults import TRADE_KEY, TRADE_SECRET
+
+    return {"conn_type": "http", "login": TRADE_KEY, "password": TRADE_SECRET}
+
+
 @dataclass
 class AirflowClient:
     """Airflow's REST API as the demo uses it."""

@@ -318,8 +318,10 @@ def _start_airflow(stack: Stack, metadata: _Metadata) -> None:
     }
     connections = {"posguard_db": airflow.connection_of_database(database)}
     connections |= {f"posguard_{v.exchange}": airflow.connection_of_venue(v) for v in stack.venues}
+    connections |= {f"posguard_{v.exchange}_trade": airflow.connection_that_trades() for v in stack.venues}
     env = airflow.with_connections(metadata.env, connections, metadata=stack.server.dsn("airflow")) | {
-        "POSGUARD_DEMO": "true"
+        "POSGUARD_DEMO": "true",
+        "POSGUARD_BACKUP_FOLDER": str(stack.folder.resolve() / "backups"),
     }
     client = _client(stack)
     for component in airflow.COMPONENTS:

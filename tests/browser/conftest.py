@@ -60,9 +60,9 @@ class Site:
         return json.loads(self.call("/auth/token", method="POST", body=body)[2])["access_token"]
 
 
-# Not for the session: Playwright keeps a loop running in this thread until it is closed, under which no asynchronous test of
-# another module can run, and a demo left up would take the others' processor.
-@pytest.fixture(scope="module")
+# For this folder and not for the session: Playwright keeps a loop running in this thread until it is closed, under which no
+# asynchronous test of another folder can run, and a demo left up would take the others' processor.
+@pytest.fixture(scope="package")
 def demo():
     """A whole demo with its first reconciliation done, in a folder of its own."""
     if CHROMIUM is None:
@@ -79,12 +79,12 @@ def demo():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(demo):
     return Site(demo)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium():
     from playwright.sync_api import sync_playwright
 
@@ -95,7 +95,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def logins(chromium, site):
     """Each user's cookies after logging in through Airflow's own form, once."""
     known = {}

@@ -26,6 +26,7 @@ PATHS = (
     "/findings/1",
     "/runs",
     "/runs/1",
+    "/plans",
     "/static/report.css",
     "/dags/posguard_reconcile",
 )

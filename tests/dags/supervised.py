@@ -2,8 +2,9 @@
 
     python -m tests.dags.supervised FOLDER < cases.json
 
-The cases map a name to `{"file": path, "dag": id, "task": id, "env": {...}}`; the log is FOLDER/<name>.log. Airflow's API server is the one part that
-is missing: the client answers as it does, and knows no Connection, so that Connections come from the environment.
+The cases map a name to `{"file": path, "dag": id, "task": id, "env": {...}, "conf": {...}}`; the log is FOLDER/<name>.log. Airflow's API server is
+the one part that is missing: the client answers as it does, and knows no Connection or variable, so that they come from the
+environment.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ UNSET = (
     "partition_key",
 )
 RUN = dict.fromkeys(UNSET) | {
-    "dag_id": "posguard_reconcile",
     "run_id": "test_run",
     "start_date": AT,
     "run_after": AT,
@@ -51,10 +51,11 @@ def main(folder: str) -> None:
     from airflow.sdk.execution_time.supervisor import supervise_task
 
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.startswith("/connections/"):
-            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "Connection"}})
+        if request.url.path.startswith(("/connections/", "/variables/")):
+            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "None here"}})
         if request.url.path.endswith("/run"):
-            context = {"dag_run": RUN, "max_tries": 2, "should_retry": True}
+            run = RUN | {"dag_id": case["dag"], "conf": case.get("conf")}
+            context = {"dag_run": run, "max_tries": 2, "should_retry": True}
             return httpx.Response(200, json=context)
         return httpx.Response(200, json={})
 

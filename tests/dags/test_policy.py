@@ -65,6 +65,30 @@ def test_the_reconciliation_runs_hourly_by_data_interval_and_publishes_its_asset
     assert [asset.name for asset in dag.get_task("publish").outlets] == ["posguard_reconciliation"]
 
 
+def test_a_cleanup_by_hand_has_no_schedule_and_can_be_triggered_as_installed(dag_bag):
+    dag = dag_bag.dags["posguard_cleanup"]
+    assert dag.schedule is None
+    assert dag.is_paused_upon_creation is False
+    assert [task.task_id for task in dag.roots] == ["gate"]
+    assert [task.task_id for task in dag.leaves] == ["summary"]
+
+
+def test_the_scheduled_cleanup_is_paused_as_installed(dag_bag):
+    dag = dag_bag.dags["posguard_cleanup_scheduled"]
+    assert dag.is_paused_upon_creation is True
+    assert dag.timetable.expression == "30 * * * *"
+    assert not dag.params
+
+
+@pytest.mark.parametrize("name", ["posguard_cleanup", "posguard_cleanup_scheduled"])
+def test_a_retry_of_apply_comes_after_a_lines_lease(dag_bag, name):
+    """A try that was killed holds its line until the lease ends; the retries go on after that."""
+    from posguard.cleanup.work import Pace
+
+    task = dag_bag.dags[name].get_task("apply")
+    assert task.retries * task.retry_delay.total_seconds() > Pace().lease
+
+
 def test_the_verdict_comes_last_and_after_everything(dag_bag):
     dag = dag_bag.dags["posguard_reconcile"]
     assert [task.task_id for task in dag.leaves] == ["verdict"]

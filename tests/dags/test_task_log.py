@@ -16,6 +16,7 @@ from tests.dags.conftest import ROOT, of_dsn
 pytestmark = [pytest.mark.airflow, pytest.mark.postgres, pytest.mark.timeout(180)]
 
 DAG_FILE = ROOT / "dags" / "posguard_reconcile.py"
+CLEANUP_FILE = ROOT / "dags" / "posguard_cleanup.py"
 VENUE = {"login": READ_KEY, "password": READ_SECRET, "extra": {"world": "demo"}}
 TRACES = ("Traceback", "error_detail", "exc_info", "Error Stack", "Task failed with exception")
 
@@ -109,6 +110,20 @@ def test_what_posguard_knows_is_one_line_in_the_stored_log_and_no_traceback(supe
         whole = json.dumps(logs[name])
         assert not [trace for trace in TRACES if trace in whole], name
         assert "canary-s3cret" not in whole
+
+
+def test_a_code_that_opens_nothing_is_one_line_in_the_stored_log(supervise, bot_dsn):
+    gate = case("gate", CLEANUP_FILE, "posguard_cleanup", posguard_db=of_dsn(bot_dsn), posguard_binance=VENUE)
+    cases = {
+        "wrong": (gate | {"conf": {"confirm": "2222-2222"}}, "There is no plan of the code 2222-2222"),
+        "slip": (gate | {"conf": {"confrim": "2222-2222"}}, "The param confrim is no param of this DAG"),
+        "newline": (gate | {"conf": {"symbol": "BTCUSDT\n"}}, "The param symbol is not written"),
+    }
+    logs = supervise({name: one for name, (one, _) in cases.items()})
+    for name, (_, says) in cases.items():
+        (line,) = [line for line in logs[name] if line["level"] in {"error", "critical"}]
+        assert says in line["event"], name
+        assert not [trace for trace in TRACES if trace in json.dumps(logs[name])], name
 
 
 def test_a_bug_keeps_its_traceback_in_the_stored_log(supervise, tmp_path):

@@ -128,10 +128,11 @@ def test_the_connections_are_those_that_the_dags_read(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "plugins"))
     import posguard_airflow
 
-    wanted = {posguard_airflow.DATABASE, *posguard_airflow.VENUES.values()}
-    environment = AIRFLOW["airflow-worker"]["environment"]
-    given = {n.removeprefix("AIRFLOW_CONN_").lower() for n in environment if n.startswith("AIRFLOW_CONN_")}
-    assert given == wanted
+    read = {posguard_airflow.DATABASE, *posguard_airflow.VENUES.values()}
+    change = {posguard_airflow.WRITER, *posguard_airflow.TRADERS.values()}
+    for name in COMPONENTS:
+        wanted = read | change if name == "airflow-worker" else read
+        assert connections_of(name) == wanted, name  # what may change something is in the worker alone
     assert EXAMPLE["AIRFLOW_FERNET_KEY"] == EXAMPLE["AIRFLOW_ADMIN_PASSWORD"] == ""
     # the example's connections are read as they stand
     fields = json.loads(EXAMPLE["AIRFLOW_CONN_POSGUARD_DB"])
@@ -142,6 +143,21 @@ def test_the_connections_are_those_that_the_dags_read(monkeypatch):
             exchange, _connection(json.loads(EXAMPLE[f"AIRFLOW_CONN_POSGUARD_{exchange.upper()}"]))
         )
         assert (venue.exchange, venue.world, venue.base_url) == (exchange, "testnet", None)
+
+
+def connections_of(service):
+    names = [n for n in AIRFLOW[service]["environment"] if n.startswith("AIRFLOW_CONN_")]
+    return {name.removeprefix("AIRFLOW_CONN_").lower() for name in names}
+
+
+def test_backups_outlive_the_worker_and_belong_to_airflows_user():
+    worker = SERVICES["airflow-worker"]
+    folder = worker["environment"]["POSGUARD_BACKUP_FOLDER"]
+    assert f"posguard-backups:{folder}" in worker["volumes"]
+    assert (
+        "airflow-logs:/opt/airflow/logs" in worker["volumes"]
+    )  # a list of one's own replaces the common one
+    assert f"RUN mkdir -m 700 {folder}\n" in DOCKERFILE
 
 
 def _connection(fields):

@@ -1,0 +1,164 @@
+"""The cleanup DAG in a running Airflow: from the trigger form to a plan on the page, approved, carried out, and the way back."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+RUNS = "/api/v2/dags/posguard_cleanup/dagRuns"
+ENDED = {"success", "failed"}
+
+
+def asked(site, user, path, *, method="GET", body=None):
+    """Status and JSON of an answer of the API."""
+    status, _, text = site.call(path, method=method, token=site.token(user), body=body)
+    return status, json.loads(text) if text else None
+
+
+def newest(site):
+    """The newest run of the cleanup DAG."""
+    return asked(site, "admin", f"{RUNS}?limit=1&order_by=-id")[1]["dag_runs"]
+
+
+def tasks(site, run):
+    """The state of each task of a run."""
+    found = asked(site, "admin", f"{RUNS}/{quote(run, safe='')}/taskInstances")[1]["task_instances"]
+    return {task["task_id"]: task["state"] for task in found}
+
+
+def until(page, look, reached):
+    """What `look` gives once `reached` says yes of it."""
+    seen = look()
+    while not reached(seen):
+        page.wait_for_timeout(300)
+        seen = look()
+    return seen
+
+
+def ended(page, site, run):
+    """The end of a run, and of each of its tasks."""
+    path = f"{RUNS}/{quote(run, safe='')}"
+    state = until(page, lambda: asked(site, "admin", path)[1]["state"], ENDED.__contains__)
+    return state, tasks(site, run)
+
+
+def triggered(site, **conf):
+    """The id of a run that an administrator asked for over the API."""
+    status, made = asked(site, "admin", RUNS, method="POST", body={"logical_date": None, "conf": conf})
+    assert status == 200, made
+    return made["dag_run_id"]
+
+
+def report(page, site, path):
+    """A page of the report, without Airflow's frame."""
+    page.goto(f"{site.url}/posguard{path}")
+    page.locator("h1").wait_for()
+    return page
+
+
+@pytest.fixture(scope="module")
+def known():
+    """What one test hands to the next: the plan that was made and its code."""
+    return {}
+
+
+def test_the_trigger_form_is_usable_and_without_a_code_makes_a_plan(site, visit, shot, known):
+    page = visit("admin", height=1500)
+    page.goto(f"{site.url}/dags/posguard_cleanup")
+    page.get_by_test_id("trigger-dag-button").first.click()
+    page.locator("#element_confirm").wait_for()
+    dialog = page.get_by_role("dialog")
+    for words in ("Confirm code", "Least age in hours", "Empty: a plan is made and nothing changes"):
+        assert dialog.get_by_text(words).first.is_visible(), words
+    shot(page, "trigger-form", full_page=True)
+    before = {run["dag_run_id"] for run in newest(site)}
+    page.get_by_test_id("trigger-dag-submit").click()
+    (run,) = until(page, lambda: newest(site), lambda runs: {r["dag_run_id"] for r in runs} - before)
+    state, ends = ended(page, site, run["dag_run_id"])
+    assert (state, ends["plan"], ends["apply"]) == ("success", "success", "skipped")
+    page.goto(f"{site.url}/dags/posguard_cleanup/runs/{quote(run['dag_run_id'], safe='')}")
+    page.get_by_role("link", name="Data quality").last.click()
+    frame = page.frame_locator("iframe[title='Data quality']")
+    frame.get_by_role("heading", name="cleanup duplicates").wait_for()
+    assert frame.locator(".hero .light").inner_text() == "OPEN"
+    assert frame.get_by_role("cell", name="rolled_back").first.is_visible()
+    assert frame.get_by_text("What it costs to be wrong").is_visible()
+    known["code"] = frame.locator("code.code").inner_text()
+    known["plan"] = frame.locator(".crumbs").inner_text().rpartition("/")[2].strip()
+    shot(page, "plan-open")
+
+
+def test_a_viewer_sees_the_plan_and_cannot_trigger(site, visit, shot, known):
+    body = {"logical_date": None, "conf": {"confirm": known["code"]}}
+    count = len(asked(site, "admin", RUNS)[1]["dag_runs"])
+    assert asked(site, "viewer", RUNS, method="POST", body=body)[0] == 403
+    assert len(asked(site, "admin", RUNS)[1]["dag_runs"]) == count
+    page = report(visit("viewer"), site, "/plans")
+    assert page.locator("table.list tbody tr").first.locator("th").inner_text() == known["plan"]
+    shot(page, "plans")
+    page.goto(f"{site.url}/dags/posguard_cleanup")
+    button = page.get_by_test_id("trigger-dag-button").first
+    button.wait_for()
+    if button.is_enabled():
+        button.click()
+        page.get_by_test_id("trigger-dag-submit").click()
+        page.get_by_text("Failed to Trigger Dag").or_(page.get_by_text("Forbidden")).first.wait_for()
+    assert len(asked(site, "admin", RUNS)[1]["dag_runs"]) == count
+
+
+def test_a_wrong_code_fails_at_the_first_task_with_one_line(site, visit, shot):
+    status, _ = asked(
+        site, "admin", RUNS, method="POST", body={"logical_date": None, "conf": {"confirm": "a;b"}}
+    )
+    assert status == 400
+    page = visit("admin")
+    run = triggered(site, confirm="2222-2222")
+    state, ends = ended(page, site, run)
+    assert state == "failed"
+    assert ends == dict.fromkeys(ends, "upstream_failed") | {"gate": "failed"}
+    log = site.call(f"{RUNS}/{quote(run, safe='')}/taskInstances/gate/logs/1", token=site.token("admin"))[2]
+    assert "There is no plan of the code 2222-2222 in this database. Nothing was changed." in log
+    assert "Traceback" not in log
+    assert "error_detail" not in log
+
+
+def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit, shot, known):
+    variable = {"key": "posguard_cleanup_approval", "value": "duplicates"}
+    assert asked(site, "admin", "/api/v2/variables", method="POST", body=variable)[0] == 201
+    run = triggered(site, confirm=known["code"])
+    page = visit("admin")
+    until(page, lambda: tasks(site, run)["approve"], "awaiting_input".__eq__)
+    answer = f"{RUNS}/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
+    assert asked(site, "viewer", answer, method="PATCH", body={"chosen_options": ["Approve"]})[0] == 403
+    page.goto(f"{site.url}/dags/posguard_cleanup/runs/{quote(run, safe='')}/tasks/approve/required_actions")
+    approve = page.get_by_role("button", name="Approve")
+    approve.wait_for()
+    shot(page, "approval")
+    approve.click()
+    state, ends = ended(page, site, run)
+    report(page, site, f"/plans/{known['plan']}")
+    assert (state, ends["apply"], ends["summary"]) == ("success", "success", "success"), page.inner_text(
+        "main"
+    )
+    assert page.locator(".hero .light").inner_text() == "APPLIED"
+    assert page.get_by_text("approved by admin").first.is_visible()
+    assert f"posguard restore {demo.folder.resolve()}/backups/" in page.inner_text("main")
+    assert (
+        page.locator(".finding.planned").count() == page.locator(".badge.clear", has_text="verified").count()
+    )
+    shot(page, "plan-applied", full_page=True)
+    page.locator(".finding.planned a").first.click()
+    page.get_by_role("heading", name="Cleanup plans").wait_for()
+    assert page.locator(f"a[href$='/plans/{known['plan']}']").count() == 1
+    assert not [text for text in page.complaints if "Content Security Policy" in text]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_plans_fit_a_phone(site, visit, shot, known, scheme):
+    page = visit(width=390, height=800, scheme=scheme)
+    for path in ("/plans", f"/plans/{known['plan']}"):
+        report(page, site, path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        shot(page, f"{path.strip('/').replace('/', '-')}-390-{scheme}", full_page=True)
