@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from posguard.model.plan import Change, LeftOut, Line, StoredLine, StoredPlan
-    from posguard.postgres.planlists import PlanSummary
+    from posguard.model.scope import Scope
 
 RESTORE = "posguard restore"
 _VERIFIED = {None: "", True: "verified", False: "NOT verified"}
@@ -106,9 +106,9 @@ def tone_of(standing: str) -> str:
     return _TONES[standing]
 
 
-def scope_of(summary: PlanSummary) -> str:
-    """What a plan looked at: `everything`, or the symbol and exchange."""
-    return str(summary.options.scope)
+def scope_words(scope: Scope) -> str:
+    """What a plan looked at: `everything`, `everything on binance`, `APTUSDT`, `APTUSDT on binance`."""
+    return str(scope) if scope.symbol or scope.whole else f"everything {scope}"
 
 
 def show_line(one: StoredLine) -> ShownLine:
@@ -135,7 +135,7 @@ def told(action: Mapping[str, Any]) -> str:
         parts.append(f"order {action['client_order_id']}")
     if action["row_id"] is not None:
         parts.append(f"row #{action['row_id']}")
-    known = ("reason", "state", "outcome", "why", "path", "checksum")
+    known = ("reason", "state", "outcome", "why", "path")
     parts += [f"{name} {detail[name]}" for name in known if detail.get(name)]
     if "verified" in detail:
         parts.append({True: "verified", False: "NOT verified"}.get(detail["verified"], "not verified yet"))
@@ -184,7 +184,7 @@ def _ending(stored: StoredPlan, shown: ShownPlan, *, how: bool) -> list[str]:
 def _headline(stored: StoredPlan) -> str:
     plan = stored.plan
     if not stored.lines:
-        return f"Plan {stored.id}: cleanup {plan.options.mode} on {plan.options.scope}: nothing to do."
+        return f"Plan {stored.id}: cleanup {plan.options.mode}, {scope_words(plan.options.scope)}: nothing to do."
     worlds = ", ".join(f"{venue} ({world})" for venue, world in sorted(plan.worlds.items()))
     where = f"cleanup {plan.options.mode} on {worlds}, database {plan.database_fingerprint}"
     if stored.state is PlanState.PLANNED:

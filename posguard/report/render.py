@@ -19,7 +19,7 @@ from posguard.model.duration import spell_duration
 from posguard.model.finding import FindingState, Kind, Severity
 from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
-from posguard.report.plans import RESTORE, scope_of, show, standing_of, told, tone_of
+from posguard.report.plans import RESTORE, scope_words, show, standing_of, told, tone_of
 from posguard.report.runbook import section
 from posguard.report.sides import both_sides
 from posguard.report.suites import suites
@@ -302,7 +302,7 @@ def _environment() -> Environment:
         "moment": _moment,
         "number": _number,
         "outcome": _outcome,
-        "plan_scope": scope_of,
+        "plan_scope": scope_words,
         "plan_standing": _standing,
         "plan_tone": tone_of,
         "short_title": short_title,

@@ -156,7 +156,7 @@ def test_the_last_task_is_red_for_what_went_wrong(work, ends, strict, lenient):
 
 
 def test_a_plan_is_no_failure_unless_nothing_could_be_judged(work):
-    lost = ("binance/main: no answer",)
+    lost = ("binance: no answer",)
     assert work.troubles(stored_plan(row_line(), order_line()), strict=True) == ""
     assert work.troubles(stored_plan(row_line(), inconclusive=lost), strict=True) == ""
     assert work.troubles(stored_plan(left_out=()), strict=True) == ""

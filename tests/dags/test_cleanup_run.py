@@ -151,7 +151,7 @@ def test_a_code_that_opens_nothing_ends_the_run_at_its_first_task_in_one_line(
     demo_world, connected, run_dag, empty_dsn, simulator_url, caplog
 ):
     mark, now = fingerprint(empty_dsn), datetime.now(UTC)
-    here = {"made": now, "database_fingerprint": mark, "worlds": {"binance/main": "simulator"}}
+    here = {"made": now, "database_fingerprint": mark, "worlds": {"binance": "simulator"}}
     named = {key: value for key, value in here.items() if key != "worlds"}
     expired = plan(row_line(), **(here | {"made": AT}))
     elsewhere = plan(row_line(), **(here | {"database_fingerprint": "f" * 16}))

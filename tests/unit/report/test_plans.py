@@ -66,9 +66,7 @@ def test_a_line_that_is_not_proven_done_is_never_green(end, tone, words):
 
 
 def test_the_text_says_everything_that_the_page_says():
-    stored = stored_plan(
-        row_line(), order_line(), world="production", inconclusive=("bybit/main: no answer",)
-    )
+    stored = stored_plan(row_line(), order_line(), world="production", inconclusive=("bybit: no answer",))
     text = plan_text(stored, lines=10)
     for said in (
         "IRREVERSIBLE",
@@ -76,7 +74,7 @@ def test_the_text_says_everything_that_the_page_says():
         "order: sell stop 100 at 0.05",
         "why: no live stop",
         "If it is wrong (line 2)",
-        "Not judged, so nothing is planned there: bybit/main: no answer",
+        "Not judged, so nothing is planned there: bybit: no answer",
         "suspected only: not proven yet",
         f"confirm {stored.code}, production 0123456789abcdef",
     ):
