@@ -34,7 +34,7 @@ from posguard.reconcile.breaker import tripped_in
 
 if TYPE_CHECKING:
     from posguard.model.plan import StoredPlan
-    from posguard.settings import Settings
+    from posguard.settings import Settings, VenueSettings
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def gate(context: Any) -> str:
         "id": stored.id,
         "code": stored.code,
         "expires_at": stored.plan.expires_at.isoformat(),
-        "text": _plan_text(stored, how=False),
+        "text": _plan_text(stored, how=False).replace("`", "'"),  # stands in a fenced block of the approval
     }
     context["ti"].xcom_push(key="plan", value=handed)
     log.info("The code %s opens the gate.\n%s", stored.code, handed["text"])
@@ -171,10 +171,10 @@ def actor(context: Any) -> str:
 def _carry_out(plan_id: int, who: str, production: str) -> int:
     with one_line():
         settings = read_connections()
-        writer = read_writer()
-        stored = asyncio.run(
-            _applied(settings.model_copy(update={"dsn": writer or settings.dsn}), plan_id, who, production)
-        )
+        settings = settings.model_copy(update={"dsn": read_writer() or settings.dsn})
+        planned = asyncio.run(_read(settings, plan_id))
+        traders = [with_trade_key(venue) for venue in _venues_of(settings, planned, sending=True)]
+        stored = asyncio.run(_applied(settings, planned, traders, who, production))
         if stored.state is PlanState.APPLYING:
             left = [str(one.number) for one in stored.lines if one.state not in _ENDED]
             raise RetryableError(
@@ -182,6 +182,16 @@ def _carry_out(plan_id: int, who: str, production: str) -> int:
                 hint="The next try takes them up.",
             )
     return stored.id
+
+
+def _venues_of(settings: Settings, stored: StoredPlan, *, sending: bool = False) -> list[VenueSettings]:
+    """The venues of a plan's lines; sending: of those that send orders."""
+    keys = {
+        (one.line.key.exchange, one.line.key.account)
+        for one in stored.lines
+        if one.line.orders or not sending
+    }
+    return [venue for venue in settings.venues if (venue.exchange, venue.account) in keys]
 
 
 _ENDED = frozenset({LineState.DONE, LineState.SKIPPED, LineState.FAILED})
@@ -267,7 +277,9 @@ async def _planned(settings: Settings, asked: Asked, who: str, *, safe_only: boo
         return await store_plan(db, drawn)
 
 
-async def _applied(settings: Settings, plan_id: int, who: str, production: str) -> StoredPlan:
+async def _applied(
+    settings: Settings, stored: StoredPlan, trading: list[VenueSettings], who: str, production: str
+) -> StoredPlan:
     from posguard.cleanup.apply import apply_plan
     from posguard.exchange.gateway import open_gateway, open_trading_gateway
     from posguard.postgres.pool import Database
@@ -277,25 +289,17 @@ async def _applied(settings: Settings, plan_id: int, who: str, production: str) 
         await Database.open(settings.dsn, application="posguard dag") as db,
         AsyncExitStack() as opened,
     ):
-        stored = await _stored(db, plan_id)
         if not stored.plan.lines or await _done_by(db, stored, who):
             return stored
-        keys = {(one.line.key.exchange, one.line.key.account) for one in stored.lines}
-        sends = {(one.line.key.exchange, one.line.key.account) for one in stored.lines if one.line.orders}
-        venues = [venue for venue in settings.venues if (venue.exchange, venue.account) in keys]
-        trading = [with_trade_key(venue) for venue in venues if (venue.exchange, venue.account) in sends]
+        readers = [open_gateway(venue, settings) for venue in _venues_of(settings, stored)]
+        traders = [open_trading_gateway(venue, settings, before_send=before_send) for venue in trading]
         return await apply_plan(
             db,
-            [await opened.enter_async_context(open_gateway(venue, settings)) for venue in venues],
+            [await opened.enter_async_context(reader) for reader in readers],
             settings,
             stored.code,
             actor=who,
-            traders=[
-                await opened.enter_async_context(
-                    open_trading_gateway(venue, settings, before_send=before_send)
-                )
-                for venue in trading
-            ],
+            traders=[await opened.enter_async_context(trader) for trader in traders],
             backup=_backup_path(settings, stored),
             production=production,
             progress=lambda text: log.info("%s", text),
