@@ -34,10 +34,11 @@ from posguard_approval import PlanApproval
 
 from posguard.model.plan import Mode
 
+# Text that may stay empty is null: an empty string counts as missing in the form, which then cannot be sent.
 FORM = {
     "confirm": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Confirm code",
         description="Empty: a plan is made and nothing changes. The code of a plan, like ABCD-EFGH: that plan is carried out.",
         pattern=f"^{form.CODE}$",
@@ -68,8 +69,8 @@ FORM = {
         enum=list(form.EXCHANGE_CHOICES),
     ),
     "symbol": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Symbol",
         description="One symbol, like BTCUSDT; empty for all.",
         pattern=f"^{form.SYMBOL}$",
@@ -91,8 +92,8 @@ FORM = {
         enum=list(form.ACTION_CHOICES),
     ),
     "production": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Production database",
         description="To carry out a plan on production: the database's fingerprint, as the plan shows it. Else empty.",
         pattern=f"^{form.FINGERPRINT}$",

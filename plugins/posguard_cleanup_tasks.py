@@ -110,7 +110,7 @@ def apply(context: Any) -> int:
     Reads the Connections that may change something, here alone.
     """
     handed = context["ti"].xcom_pull(task_ids="gate", key="plan")
-    production = str(context["params"]["production"])
+    production = str(context["params"]["production"] or "")
     return _carry_out(handed["id"], actor(context), production)
 
 

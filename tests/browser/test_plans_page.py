@@ -73,6 +73,7 @@ def test_the_trigger_form_is_usable_and_without_a_code_makes_a_plan(site, visit,
     for words in ("Confirm code", "Least age in hours", "Empty: a plan is made and nothing changes"):
         assert dialog.get_by_text(words).first.is_visible(), words
     shot(page, "trigger-form", full_page=True)
+    assert page.get_by_test_id("trigger-dag-submit").is_enabled()
     before = {run["dag_run_id"] for run in newest(site)}
     page.get_by_test_id("trigger-dag-submit").click()
     (run,) = until(page, lambda: newest(site), lambda runs: {r["dag_run_id"] for r in runs} - before)

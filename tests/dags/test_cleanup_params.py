@@ -15,11 +15,11 @@ pytestmark = pytest.mark.airflow
 DEFAULTS = {
     "mode": "duplicates",
     "exchange": "all",
-    "symbol": "",
+    "symbol": None,
     "min_age_hours": 1,
     "action": "none",
-    "confirm": "",
-    "production": "",
+    "confirm": None,
+    "production": None,
 }
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -49,6 +49,9 @@ def test_the_form_says_what_each_field_is_and_offers_choices_as_choices(dag_bag,
     dag = dag_bag.dags["posguard_cleanup"]
     assert tuple(sorted(dag.params)) == tuple(sorted(form.PARAMS))
     assert dag.params.dump() == DEFAULTS  # what a click on Trigger sends: a plan, and nothing changes
+    for name in ("confirm", "symbol", "production"):
+        # an empty text would count as missing, and the button Trigger stay grey
+        assert dag.params.get_param(name).schema["type"] == ["null", "string"]
     for name in form.PARAMS:
         param = dag.params.get_param(name)
         assert param.schema["title"], name

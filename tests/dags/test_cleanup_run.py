@@ -26,6 +26,15 @@ pytestmark = [pytest.mark.airflow, pytest.mark.postgres, pytest.mark.timeout(300
 VENUE = {"login": READ_KEY, "password": READ_SECRET, "extra": {"world": "simulator"}}
 TRADE = {"login": TRADE_KEY, "password": TRADE_SECRET}
 ROWS = "SELECT to_jsonb(p)::text FROM monitoring.positions p ORDER BY id"
+DEFAULTS = {
+    "mode": "duplicates",
+    "exchange": "all",
+    "symbol": None,
+    "min_age_hours": 1,
+    "action": "none",
+    "confirm": None,
+    "production": None,
+}
 PLANNED = {
     "gate": "success",
     "plan": "success",
@@ -54,7 +63,9 @@ def run_dag(dag_bag, airflow_database):
 
     def run(name="posguard_cleanup", **conf):
         dag = dag_bag.dags[name]
-        done = dag.test(run_after=datetime.now(UTC), logical_date=None, run_conf=conf)
+        # In whole: a run that is tested leaves its params on the DAG.
+        whole = DEFAULTS | conf if name == "posguard_cleanup" else conf
+        done = dag.test(run_after=datetime.now(UTC), logical_date=None, run_conf=whole)
         return {task.task_id: str(task.state) for task in done.get_task_instances()}, done
 
     return run
@@ -242,17 +253,6 @@ def test_the_trade_key_is_asked_for_by_apply_alone_and_orders_are_sent_with_it(
     assert done.state is PlanState.APPLIED
     _, sent = world(empty_dsn, simulator_url)
     assert len(sent) > len(before[1])
-
-
-DEFAULTS = {
-    "mode": "duplicates",
-    "exchange": "all",
-    "symbol": "",
-    "min_age_hours": 1,
-    "action": "none",
-    "confirm": "",
-    "production": "",
-}
 
 
 class Ti:
