@@ -140,7 +140,7 @@ def posguard_cleanup() -> None:
     approve = PlanApproval(
         task_id="approve",
         subject="Carry out cleanup plan {{ ti.xcom_pull(task_ids='gate', key='plan')['code'] }}?",
-        body="```\n{{ ti.xcom_pull(task_ids='gate', key='plan')['text'] }}\n```",
+        body="{{ ti.xcom_pull(task_ids='gate', key='plan')['text'] }}",
         defaults=PlanApproval.REJECT,
         response_timeout=timedelta(minutes=10),  # replaced by what is left of the plan's time
         doc_md="Approve or reject, until a minute before the plan expires. Silence rejects.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,10 +61,10 @@ def gate(context: Any) -> str:
         "id": stored.id,
         "code": stored.code,
         "expires_at": stored.plan.expires_at.isoformat(),
-        "text": _plan_text(stored, how=False).replace("`", "'"),  # stands in a fenced block of the approval
+        "text": as_markdown(text := _plan_text(stored, how=False)),
     }
     context["ti"].xcom_push(key="plan", value=handed)
-    log.info("The code %s opens the gate.\n%s", stored.code, handed["text"])
+    log.info("The code %s opens the gate.\n%s", stored.code, text)
     return "approve" if stored.plan.options.mode in modes else "apply"
 
 
@@ -136,28 +137,23 @@ def summary(plan_id: int, *, strict: bool) -> None:
 def troubles(stored: StoredPlan, *, strict: bool) -> str:
     """What is wrong with how a plan stands, in one line; empty where nothing is."""
     plan = stored.plan
-    where = f"Plan {stored.id} is on the page."
-    if stored.state is PlanState.PLANNED:
-        tripped = [out.why for out in plan.left_out if tripped_in(out.why)]
-        if tripped:
-            return f"BREAKER: {tripped[0]}. {where}"
-        if not plan.lines and plan.inconclusive:
-            return f"INCONCLUSIVE: nothing is planned: {'; '.join(plan.inconclusive)}. {where}"
-        return ""
+    fine = {LineState.DONE} if strict else {LineState.DONE, LineState.SKIPPED}
     wrong = [
         f"line {one.number} {one.state}"
         + (" and not verified" if one.verified is False else "")
         + (f" ({one.reason})" if one.reason else "")
         for one in stored.lines
-        if one.verified is False or one.state not in ({LineState.DONE} if strict else _HARMLESS)
+        if one.verified is False or one.state not in fine
     ]
-    if wrong:
+    said = []
+    if wrong and stored.state is not PlanState.PLANNED:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        return f"PARTLY: {'; '.join(wrong[:5])}{more}. {where}"
-    return ""
-
-
-_HARMLESS = frozenset({LineState.DONE, LineState.SKIPPED})
+        said.append(f"PARTLY: {'; '.join(wrong[:5])}{more}.")
+    if tripped := [out.why for out in plan.left_out if tripped_in(out.why)]:
+        said.append(f"BREAKER: {'; '.join(sorted(set(tripped)))}.")
+    if not plan.lines and plan.inconclusive:
+        said.append(f"INCONCLUSIVE: nothing is planned: {'; '.join(plan.inconclusive)}.")
+    return " ".join([*said, f"Plan {stored.id} is on the page."]) if said else ""
 
 
 def actor(context: Any) -> str:
@@ -305,6 +301,16 @@ async def _applied(
             progress=lambda text: log.info("%s", text),
             step=_progress,
         )
+
+
+def as_markdown(text: str) -> str:
+    """A plan's text as nested lists, every sign that Markdown reads taken at its word; Airflow shows no other line ends."""
+    lines = []
+    for line in text.splitlines():
+        words = re.sub(r"([^\w\s])", r"\\\1", line.strip(), flags=re.ASCII)
+        depth = len(line) - len(line.lstrip())
+        lines.append(f"\n{words}\n" if not depth else f"{'  ' if depth > 2 else ''}- {words}")
+    return "\n".join(lines)
 
 
 def _progress(done: int, whole: int) -> None:

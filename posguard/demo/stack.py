@@ -321,6 +321,7 @@ def _start_airflow(stack: Stack, metadata: _Metadata) -> None:
     connections |= {f"posguard_{v.exchange}_trade": airflow.connection_that_trades() for v in stack.venues}
     env = airflow.with_connections(metadata.env, connections, metadata=stack.server.dsn("airflow")) | {
         "POSGUARD_DEMO": "true",
+        "POSGUARD_WEIGHT_SHARE": "1",  # the simulator has no bot beside us to leave a share to
         "POSGUARD_BACKUP_FOLDER": str(stack.folder.resolve() / "backups"),
     }
     client = _client(stack)

@@ -8,7 +8,7 @@ import pytest
 
 from posguard.errors import OperatorError, RefusedError, UsageError
 from posguard.model.plan import Choice, LineState, Mode, PlanState
-from tests.fixtures.plans import order_line, row_line, stored_plan
+from tests.fixtures.plans import key, order_line, row_line, stored_plan
 
 pytestmark = pytest.mark.airflow
 
@@ -194,3 +194,25 @@ def test_a_trade_key_of_another_place_is_refused(connect, fields, says):
     keyed = glue.with_trade_key(venue)
     assert keyed.trade_key.get_secret_value() == "k"
     assert keyed.api_key == key
+
+
+def test_an_approval_shows_a_line_for_each_line_and_takes_every_sign_at_its_word(work):
+    text = work.as_markdown("Plan 1: a_b\n  1. #7 [x](http://y): retire\n     why: <b>`*`")
+    assert text == (
+        "\nPlan 1\\: a_b\n\n- 1\\. \\#7 \\[x\\]\\(http\\:\\/\\/y\\)\\: retire\n  - why\\: \\<b\\>\\`\\*\\`"
+    )
+
+
+def test_a_breaker_that_tripped_is_red_whatever_else_was_done(work):
+    from posguard.model.plan import LeftOut
+    from posguard.model.venue import VenueId
+    from posguard.reconcile.breaker import Breaker
+
+    left = (LeftOut(key(), "row #9", Breaker(VenueId("bybit"), 9, 2).sentence),)
+    for state, lines, ends in (
+        (PlanState.PLANNED, (), ()),
+        (PlanState.APPLIED, (row_line(),), [(LineState.DONE, "", True)]),
+    ):
+        line = work.troubles(stored_plan(*lines, state=state, ends=ends, left_out=left), strict=False)
+        assert line.startswith("BREAKER: ")
+        assert "posguard cleanup orphaned-db --exchange bybit" in line
