@@ -307,7 +307,7 @@ def as_markdown(text: str) -> str:
     """A plan's text as nested lists, every sign that Markdown reads taken at its word; Airflow shows no other line ends."""
     lines = []
     for line in text.splitlines():
-        words = re.sub(r"([^\w\s])", r"\\\1", line.strip(), flags=re.ASCII)
+        words = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", line.strip())
         depth = len(line) - len(line.lstrip())
         lines.append(f"\n{words}\n" if not depth else f"{'  ' if depth > 2 else ''}- {words}")
     return "\n".join(lines)

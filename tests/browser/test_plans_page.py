@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from urllib.parse import quote
 
 import pytest
@@ -11,9 +12,15 @@ RUNS = "/api/v2/dags/posguard_cleanup/dagRuns"
 ENDED = {"success", "failed"}
 
 
+@cache
+def token(site, user):
+    """A token of the API, asked for once."""
+    return site.token(user)
+
+
 def asked(site, user, path, *, method="GET", body=None):
     """Status and JSON of an answer of the API."""
-    status, _, text = site.call(path, method=method, token=site.token(user), body=body)
+    status, _, text = site.call(path, method=method, token=token(site, user), body=body)
     return status, json.loads(text) if text else None
 
 
@@ -111,7 +118,7 @@ def test_a_wrong_code_fails_at_the_first_task_with_one_line(site, visit, shot):
     state, ends = ended(page, site, run)
     assert state == "failed"
     assert ends == dict.fromkeys(ends, "upstream_failed") | {"gate": "failed"}
-    log = site.call(f"{RUNS}/{quote(run, safe='')}/taskInstances/gate/logs/1", token=site.token("admin"))[2]
+    log = site.call(f"{RUNS}/{quote(run, safe='')}/taskInstances/gate/logs/1", token=token(site, "admin"))[2]
     assert "There is no plan of the code 2222-2222 in this database. Nothing was changed." in log
     assert "Traceback" not in log
     assert "error_detail" not in log
@@ -122,7 +129,7 @@ def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit
     assert asked(site, "admin", "/api/v2/variables", method="POST", body=variable)[0] == 201
     run = triggered(site, confirm=known["code"])
     page = visit("admin")
-    until(page, lambda: tasks(site, run)["approve"], "awaiting_input".__eq__)
+    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
     answer = f"{RUNS}/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
     assert asked(site, "viewer", answer, method="PATCH", body={"chosen_options": ["Approve"]})[0] == 403
     page.goto(f"{site.url}/dags/posguard_cleanup/runs/{quote(run, safe='')}/tasks/approve/required_actions")

@@ -197,9 +197,9 @@ def test_a_trade_key_of_another_place_is_refused(connect, fields, says):
 
 
 def test_an_approval_shows_a_line_for_each_line_and_takes_every_sign_at_its_word(work):
-    text = work.as_markdown("Plan 1: a_b\n  1. #7 [x](http://y): retire\n     why: <b>`*`")
+    text = work.as_markdown("Plan 1: a_b → c\n  1. #7 [x](http://y): retire\n     why: <b>`*`")
     assert text == (
-        "\nPlan 1\\: a_b\n\n- 1\\. \\#7 \\[x\\]\\(http\\:\\/\\/y\\)\\: retire\n  - why\\: \\<b\\>\\`\\*\\`"
+        "\nPlan 1\\: a\\_b → c\n\n- 1\\. \\#7 \\[x\\]\\(http\\:\\/\\/y\\)\\: retire\n  - why\\: \\<b\\>\\`\\*\\`"
     )
 
 
