@@ -40,8 +40,8 @@ reliability-races: install ## 30 000 races of each scenario against the correcte
 	  $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
 .PHONY: reliability-explore
-reliability-explore: install ## every schedule of every pair, 10 000 of larger sets, a death at each step (LIMIT=, SAMPLES=, SEED=, PAIRS=1)
-	@$(PY) tools/reliability_explore.py $(if $(LIMIT),--limit $(LIMIT)) $(if $(SAMPLES),--samples $(SAMPLES)) \
+reliability-explore: install ## every schedule of every pair, 10 000 of larger sets, a death at each step (LIMIT=, DEATHS=, SAMPLES=, SEED=, PAIRS=1)
+	@$(PY) tools/reliability_explore.py $(if $(LIMIT),--limit $(LIMIT)) $(if $(DEATHS),--deaths $(DEATHS)) $(if $(SAMPLES),--samples $(SAMPLES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(PAIRS),--pairs)
 
 .PHONY: bench-exchange

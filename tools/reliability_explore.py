@@ -1,6 +1,6 @@
 """`make reliability-explore`: every schedule of every pair, 10 000 of larger sets, a death at each step; 1 where one went bad.
 
-LIMIT=…, SAMPLES=…, SEED=… and PAIRS=1 (pairs alone) change what is run. The server is real and the explorer's own, without
+LIMIT=…, DEATHS=…, SAMPLES=…, SEED=… and PAIRS=1 (pairs alone) change what is run. The server is real and the explorer's own, without
 fsync; the venue is the simulator's book inside this process, and by ccxt over HTTP in a small sample. The defective core
 runs beside it in small, to show that the same judge finds what is there.
 """
@@ -49,7 +49,10 @@ def _aims(arguments: argparse.Namespace) -> list[Aim]:
     seed, limit = arguments.seed, arguments.limit
     aims = [
         Aim("defective", small, limit=100, seed=seed),
-        *(Aim("corrected", (cast,), limit=limit, seed=seed, crash=True) for cast in pairs),
+        *(
+            Aim("corrected", (cast,), limit=limit, seed=seed, crash=True, deaths=arguments.deaths)
+            for cast in pairs
+        ),
     ]
     if not arguments.pairs:
         aims += [Aim("corrected", (cast,), samples=each, seed=seed, crash=True) for cast in larger]
@@ -63,7 +66,7 @@ def _line(aim: Aim, tally: Tally) -> str:
     how = " by HTTP" if aim.http else ""
     return (
         f"{aim.core}{how}: {tally.cast.title}: {tally.schedules} schedules ({every}), {tally.drawn} drawn,"
-        f" {tally.deaths} deaths, {tally.bad} bad ({tally.seconds:.0f} s, {rate:.0f} a second)"
+        f" {tally.deaths} deaths{' (every one)' * tally.every_death}, {tally.bad} bad ({tally.seconds:.0f} s, {rate:.0f} a second)"
     )
 
 
@@ -71,6 +74,7 @@ def main() -> int:
     """Reads the words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=20_000)
+    parser.add_argument("--deaths", type=int, default=5_000, help="schedules with a death of each pair")
     parser.add_argument("--samples", type=int, default=10_000, help="of all larger sets together")
     parser.add_argument(
         "--seed", type=int, default=int(os.environ.get("POSGUARD_SEED", secrets.randbelow(2**31)))

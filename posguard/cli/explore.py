@@ -42,6 +42,14 @@ def explore(
         int,
         typer.Option("--limit", min=1, help="Schedules of two actors; beyond it a quarter more is drawn."),
     ] = 20_000,
+    deaths: Annotated[
+        int,
+        typer.Option(
+            "--deaths",
+            min=1,
+            help="With --crash: schedules with a death of two actors; of more, so many are drawn.",
+        ),
+    ] = 2_000,
     samples: Annotated[
         int, typer.Option("--samples", min=1, help="Schedules drawn of each larger set of actors.")
     ] = 1_000,
@@ -84,7 +92,7 @@ def explore(
         raise UsageError(f"{'--replay' if replay else '--price-falls'} needs --actors. Nothing was run.")
     tables_of(core)
     casts = (Cast.read(actors, slump=falls),) if actors else usual_casts()
-    aim = Aim(core, casts, limit, samples, seed, crash, exchange.value, http)
+    aim = Aim(core, casts, limit, deaths, samples, seed, crash, exchange.value, http)
     if replay:
         held = run_to_the_end(_replay(aim, replay, as_json=as_json))
     else:

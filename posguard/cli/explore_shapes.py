@@ -71,6 +71,7 @@ class ExploredCast(Shape):
     every_one: bool = Field(description="no schedule was left out")
     drawn: int = Field(description="schedules drawn by seed")
     deaths: int = Field(description="schedules in which an actor died at a step")
+    every_death: bool = Field(description="of these none was left out")
     bad: int = Field(description="of all these, broke an invariant")
     breaches: dict[str, int] = Field(description="bad schedules by the invariant they broke")
     seconds: float = Field(description="how long it took")
@@ -86,6 +87,7 @@ class ExploredCast(Shape):
             every_one=tally.every,
             drawn=tally.drawn,
             deaths=tally.deaths,
+            every_death=tally.every_death,
             bad=tally.bad,
             breaches={breach.value: count for breach, count in sorted(tally.breaches.items())},
             seconds=round(tally.seconds, 3),

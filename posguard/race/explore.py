@@ -6,18 +6,18 @@ import asyncio
 import random
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from posguard.race.explore_actors import LARGER, PAIRS, Cast, tables_of
-from posguard.race.explore_world import Lane, Lanes, Play, explore_server
+from posguard.race.explore_world import Lane, Play, own_lanes
 from posguard.race.schedules import Choice, Sample, Script, Tree, cost, normal_form, shorter, write_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from posguard.race.explore_world import Outcome
+    from posguard.race.explore_world import Lanes, Outcome
     from posguard.race.judge import Breach
     from posguard.race.schedules import Event
 
@@ -30,12 +30,17 @@ _MOST_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What to explore. limit: schedules of a cast of two; samples: schedules of each larger cast. lanes run side by side."""
+    """What to explore. lanes run side by side.
+
+    limit: schedules of a cast of two. deaths: of these schedules with a death, which are more by far. samples: schedules of
+    each larger cast.
+    """
 
     core: str
     casts: tuple[Cast, ...]
     limit: int = 20_000
-    samples: int = 2_000
+    deaths: int = 2_000
+    samples: int = 1_000
     seed: int = 0
     crash: bool = False
     exchange: str = "binance"
@@ -65,7 +70,7 @@ class Failure:
 class Tally:
     """What came of one cast. schedules: classes of equal ones; drawn: sampled ones; deaths: schedules with a death.
 
-    every: no schedule was left out.
+    every, every_death: no schedule was left out, none with a death.
     """
 
     cast: Cast
@@ -75,6 +80,7 @@ class Tally:
     deaths: int = 0
     bad: int = 0
     every: bool = False
+    every_death: bool = False
     seconds: float = 0.0
     breaches: Counter[Breach] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
@@ -86,11 +92,16 @@ class Tally:
         return self.schedules + self.drawn + self.deaths
 
 
-async def explore(aim: Aim, tell: Callable[[Tally], None] = lambda _: None) -> list[Tally]:
-    """Explores each cast in turn on a server of its own, which is gone at the end. Raises UsageError before it starts."""
+async def explore(
+    aim: Aim, tell: Callable[[Tally], None] = lambda _: None, *, on: Lanes | None = None
+) -> list[Tally]:
+    """Explores each cast in turn: on lanes that are there, or on a server of its own, which is gone at the end.
+
+    Raises UsageError before it starts.
+    """
     tables_of(aim.core)
     tallies = []
-    async with explore_server() as server, Lanes(server.dsn("postgres")) as made:
+    async with own_lanes() if on is None else nullcontext(on) as made:
         for cast in aim.casts:
             play = Play(aim.core, cast, aim.exchange, aim.http)
             async with AsyncExitStack() as stack:
@@ -104,7 +115,7 @@ async def explore(aim: Aim, tell: Callable[[Tally], None] = lambda _: None) -> l
 
 async def replay(aim: Aim, cast: Cast, choices: Sequence[Choice]) -> tuple[Outcome, bool]:
     """Runs one schedule; and whether it could be followed as it is written."""
-    async with explore_server() as server, Lanes(server.dsn("postgres")) as made:
+    async with own_lanes() as made:
         play = Play(aim.core, cast, aim.exchange, aim.http)
         async with Lane(play, await made.database(tables_of(aim.core))) as lane:
             script = Script(choices)
@@ -174,7 +185,12 @@ class _Exploration:
             self._tally.deaths += 1
             await self._take(lane, outcome)
 
-        await self._spread(self._deaths.values(), one)
+        all_of_them, most = list(self._deaths.values()), self._aim.deaths
+        self._tally.every_death = self._tally.every and len(all_of_them) <= most
+        if len(all_of_them) > most:
+            chance = random.Random(f"{self._aim.seed}:{self._tally.cast.title}:deaths")  # noqa: S311 - repeatable
+            all_of_them = chance.sample(all_of_them, most)
+        await self._spread(all_of_them, one)
 
     def _note_deaths(self, events: Sequence[Event]) -> None:
         choices = [event.choice for event in events]

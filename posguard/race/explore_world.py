@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -41,7 +42,7 @@ from posguard.race.world import simulator_gateway
 from posguard.simulator import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from posguard.race.judge import BookFact
     from posguard.race.schedules import Chooser
@@ -79,6 +80,13 @@ class Outcome:
 
 
 @asynccontextmanager
+async def own_lanes() -> AsyncIterator[Lanes]:
+    """Lanes on a server of their own."""
+    async with explore_server() as server, Lanes(server.dsn("postgres")) as made:
+        yield made
+
+
+@asynccontextmanager
 async def explore_server() -> AsyncIterator[EmbeddedServer]:
     """A server without fsync or autovacuum, gone at the end: locks and visibility are those of any other."""
     folder = Path(mkdtemp(prefix="posguard-explore-"))
@@ -93,34 +101,41 @@ async def explore_server() -> AsyncIterator[EmbeddedServer]:
 
 
 class Lanes:
-    """Databases for lanes, copied from one template for each state of the tables."""
+    """Databases for lanes, copied from one template for each state of the tables; those it made are gone at the end.
 
-    def __init__(self, server_dsn: str) -> None:
+    `templates` names databases of the server that have such tables and no rows.
+    """
+
+    def __init__(self, server_dsn: str, templates: Mapping[Tables, str] | None = None) -> None:
         self._base = server_dsn.rpartition("/")[0]
         self._admin: Any = None
-        self._made = 0
-        self._templates: dict[Tables, str] = {}
+        self._made: list[str] = []
+        self._templates = dict(templates or {})
 
     async def __aenter__(self) -> Self:
         self._admin = await asyncpg.connect(f"{self._base}/postgres")
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        for name in self._made:
+            await self._admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await self._admin.close()
 
     async def database(self, tables: Tables) -> str:
         """The address of a fresh database with these tables."""
         if tables not in self._templates:
-            name = f"explore_{tables}"
-            await self._admin.execute(f'CREATE DATABASE "{name}"')
+            name = await self._create()
             made = await RaceDatabase.open(SecretStr(f"{self._base}/{name}"), size=4)
             await made.prepare(tables)
             await made.close()
             self._templates[tables] = name
-        self._made += 1
-        name = f"lane_{self._made}"
-        await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._templates[tables]}"')
-        return f"{self._base}/{name}"
+        return f"{self._base}/{await self._create(self._templates[tables])}"
+
+    async def _create(self, template: str = "template1") -> str:
+        name = f"explore_{uuid.uuid4().hex[:12]}"
+        await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._made.append(name)
+        return name
 
 
 class Lane:

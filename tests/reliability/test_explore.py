@@ -5,11 +5,14 @@ The long form is `make reliability-explore`.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 
+from posguard.race.cores import Tables
 from posguard.race.explore import Aim, explore
 from posguard.race.explore_actors import PAIRS, Cast, Part, tables_of
-from posguard.race.explore_world import Lane, Lanes, Play, explore_server
+from posguard.race.explore_world import Lane, Lanes, Play
 from posguard.race.judge import Breach
 from posguard.race.schedules import Sample, Script, Tree, normal_form, read_script
 
@@ -19,23 +22,27 @@ SEED = 20251022
 
 
 @pytest.fixture
-async def lane_of():
-    """Lanes on one server of the explorer's own."""
-    async with explore_server() as server, Lanes(server.dsn("postgres")) as made:
-        opened = []
+async def lanes(server_dsn, bot_template, core_template):
+    """Lanes on the tests' server, their tables copied from the tests' templates."""
+    templates = {Tables.OLD: bot_template, Tables.UPGRADED: core_template}
+    async with Lanes(server_dsn, templates) as made:
+        yield made
+
+
+@pytest.fixture
+async def lane_of(lanes):
+    """Opens a lane for a core and a cast."""
+    async with AsyncExitStack() as stack:
 
         async def open_lane(core, cast, **values):
-            lane = Lane(Play(core, cast, **values), await made.database(tables_of(core)))
-            opened.append(lane)
-            return await lane.__aenter__()
+            play = Play(core, cast, **values)
+            return await stack.enter_async_context(Lane(play, await lanes.database(tables_of(core))))
 
         yield open_lane
-        for lane in opened:
-            await lane.__aexit__()
 
 
-async def test_the_defective_core_breaks_within_few_schedules():
-    signals, synchroniser = await explore(Aim("defective", (SIGNALS, SYNCHRONISER), limit=12, samples=1))
+async def test_the_defective_core_breaks_within_few_schedules(lanes):
+    signals, synchroniser = await explore(Aim("defective", (SIGNALS, SYNCHRONISER), limit=12), on=lanes)
     assert {Breach.DUPLICATE, Breach.UNIQUE_VIOLATION, Breach.CLOSED} <= set(synchroniser.breaches)
     assert signals.bad
     for failure in (*signals.failures, *synchroniser.failures):
@@ -48,9 +55,9 @@ async def test_the_defective_core_breaks_within_few_schedules():
 
 
 @pytest.mark.slow
-async def test_the_corrected_core_holds_in_every_schedule_of_every_pair():
+async def test_the_corrected_core_holds_in_every_schedule_of_every_pair(lanes):
     casts = tuple(Cast(parts) for parts in PAIRS)
-    tallies = await explore(Aim("corrected", casts, limit=2_000))
+    tallies = await explore(Aim("corrected", casts, limit=2_000), on=lanes)
     for tally in tallies:
         print(f"{tally.cast.title}: {tally.schedules} schedules, {tally.bad} bad, {tally.seconds:.1f} s")  # noqa: T201
         assert tally.every, "no schedule is left out"
