@@ -18,6 +18,7 @@ from posguard.errors import (
     SchemaError,
     SettingsError,
 )
+from posguard.postgres.queries import queries
 from posguard.settings import redact
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ async def set_json(connection: Any) -> None:
 class Database:
     """A small pool on one database. Works behind pgbouncer in transaction mode: by default no server-side statement outlives its transaction."""
 
-    def __init__(self, pool: Any, dsn: SecretStr) -> None:
+    def __init__(self, pool: Any, dsn: SecretStr, *, pinned: bool = True) -> None:
         self._pool = pool
         self._dsn = dsn
+        self._pinned = pinned
 
     @classmethod
     async def open(
@@ -86,7 +88,10 @@ class Database:
                 server_settings=options,
                 init=set_json,
             )
-        return cls(pool, secret)
+            # A pooler that does not hand the options on leaves the database's own default in force.
+            async with pool.acquire() as connection:
+                pinned = await queries("session").isolation(connection) == "read committed"
+        return cls(pool, secret, pinned=pinned)
 
     async def close(self) -> None:
         """Gives the connections back within five seconds, or cuts them."""
@@ -105,7 +110,11 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """One connection, each statement a transaction of its own."""
+        """One connection, each statement a READ COMMITTED transaction of its own; all are one where a pooler hides our settings."""
+        if not self._pinned:
+            async with self.transaction() as connection:
+                yield connection
+            return
         with mapped_errors(self._dsn):
             async with self._pool.acquire() as connection:
                 yield connection
@@ -194,6 +203,12 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[PosguardError], str, 
         "Run it again when it is quieter.",
     ),
     (
+        (asyncpg.SerializationError, asyncpg.DeadlockDetectedError),
+        DatabaseUnavailableError,
+        "The database undid it, because something else was done at the same time: {said}. Nothing was changed.",
+        _AGAIN,
+    ),
+    (
         (
             asyncpg.PostgresConnectionError,
             asyncpg.CannotConnectNowError,
@@ -201,6 +216,7 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[PosguardError], str, 
             asyncpg.AdminShutdownError,
             asyncpg.CrashShutdownError,
             asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # a connection that ended while it was given back
         ),
         DatabaseUnavailableError,
         "The database connection broke: {said}.",
