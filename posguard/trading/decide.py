@@ -129,7 +129,14 @@ def _absent(row: ManagedRow, facts: Facts) -> Step:
         why = "; ".join((*facts.fills.reasons, *look.reasons))
         return Wait() if facts.patient else _give_up(row, f"the venue cannot be read: {why}")
     buys = row.side is Side.LONG
-    mine = [f for f in facts.fills.fills if f.buys is buys and f.position_side is row.position_side]
+    mine = [
+        fill
+        for fill in facts.fills.fills
+        if fill.buys is buys
+        and fill.position_side is row.position_side
+        # one that names another order is the attempt's before, which may be seconds old
+        and fill.client_order_id in {None, row.entry_client_id}
+    ]
     opened = sum((f.quantity for f in mine), start=row.quantity * 0)
     if not opened:
         return failed(row, "the venue knows neither order nor fill of it")

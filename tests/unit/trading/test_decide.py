@@ -110,12 +110,12 @@ def stop_order(quantity="1", order_id="9", name=None):
     )  # fmt: skip
 
 
-def fills(*quantities, complete=True):
+def fills(*quantities, complete=True, name=None):
     made = tuple(
         Fill(
             str(n),
             str(n),
-            None,
+            name,
             "APTUSDT",
             BOTH,
             Decimal(q) > 0,
@@ -172,6 +172,8 @@ TABLE = [
      facts(entry=ABSENT, conclusive=True, fills=fills("1"), snapshots=(look(held()),)), S.ENTRY_PLACED),
     ("a fill without a position", row(S.UNRESOLVED),
      facts(entry=ABSENT, conclusive=True, fills=fills("1"), snapshots=(look(),)), S.UNRESOLVED),
+    ("another attempt's fill is no sign of this one's", row(S.UNRESOLVED),
+     facts(entry=ABSENT, conclusive=True, fills=fills("1", name="pg-another-e1"), snapshots=(look(),)), S.FAILED),
     ("taken by the venue, never shown", row(S.SUBMITTING),
      facts(reply=reply(Outcome.ACCEPTED), entry=ABSENT, conclusive=True), S.UNRESOLVED),
     ("given up on once is told once", row(S.UNRESOLVED, needs_attention=True), facts(entry=UNKNOWN, patient=False), Leave),
