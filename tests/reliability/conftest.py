@@ -16,6 +16,11 @@ SEED = int(os.environ.get("POSGUARD_SEED") or random.SystemRandom().randrange(10
 _figures: list[Figure] = []
 
 
+def some(every, count):
+    """All of them in the long form, as many in the short one: which ones, the seed says."""
+    return list(every) if LONG else random.Random(SEED).sample(list(every), count)
+
+
 @dataclass(frozen=True)
 class Figure:
     """A line of the table: what was done how often, and how much of it went wrong."""

@@ -102,7 +102,7 @@ async def test_whatever_breaks_there_is_one_row_for_each_key(core_dsn, proxy, lo
         bad += [keys[s] for s in set(scene.symbols) - {r["request_key"].split("-")[1] for r in found}]
         scene.forget()
     figure("connections broken, one row for each key", hit, len(bad), f"{rounds * WIDTH} opens")
-    assert not bad
+    assert not bad, "\n".join(map(str, bad))
 
 
 async def test_a_database_that_never_answers_is_not_waited_for(core_dsn, proxy, monkeypatch):

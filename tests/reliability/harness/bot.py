@@ -160,6 +160,9 @@ async def _work(job: dict[str, Any]) -> None:
     from tests.fixtures.core import trader
     from tests.reliability.harness.scene import brisk
 
+    if job.get("core") == "defective":
+        await _work_badly(job)
+        return
     met = 0
 
     async def checkpoint(name: str) -> None:
@@ -180,6 +183,24 @@ async def _work(job: dict[str, Any]) -> None:
         ended = await asyncio.gather(*(_act(core, job, symbol) for symbol in job["symbols"]))
         await core.finish()
     _say(job, done=ended, checkpoints=met)
+
+
+async def _work_badly(job: dict[str, Any]) -> None:
+    """The bot's old core at the same work."""
+    import asyncpg
+
+    from tests.fixtures.core import trader
+    from tests.reliability.harness.old import old_core, signal_of
+
+    async with (
+        asyncpg.create_pool(job["dsn"], min_size=1, max_size=4) as pool,
+        trader("binance", job["url"], gated=False) as gateway,
+    ):
+        core = old_core(pool, gateway)
+        await gateway.market(job["symbols"][0])
+        _say(job, ready=True)
+        await asyncio.gather(*(core.open(signal_of(symbol)) for symbol in job["symbols"]))
+    _say(job, done=True)
 
 
 async def _act(core: Any, job: dict[str, Any], symbol: str) -> str:

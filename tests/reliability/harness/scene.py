@@ -123,14 +123,18 @@ class Scene:
         return book_facts(self.simulator.book, exchange, self.symbols)
 
     def uncovered(self, symbol: str) -> tuple[datetime, datetime | None] | None:
-        """From when to when the venue held a position of this symbol that no stop covered; None where it never did."""
+        """From when to when the venue held a position of this symbol that no stop covered; None where it never did.
+
+        From the entry's own time, as the venue tells it: between two readings of a clock a busy machine may take its time.
+        """
         exchange: Any = self.exchange
         account = self.simulator.book.account(exchange)
-        fills = [f for f in account.fills if f.symbol == symbol and not f.closed]
-        if not fills:
+        mine = [order for order in account.orders.values() if order.symbol == symbol]
+        entries = [o.updated_ms for o in mine if o.filled and not o.reduces and o.origin == "user"]
+        if not entries:
             return None
-        began = min(each.time_ms for each in fills)
-        stops = [o.created_ms for o in account.orders.values() if o.symbol == symbol and o.conditional]
+        began = min(entries)
+        stops = [order.created_ms for order in mine if order.conditional]
         gone = [f.time_ms for f in account.fills if f.symbol == symbol and f.closed]
         ended = min((ms for ms in stops + gone if ms >= began), default=None)
         return _moment(began), None if ended is None else _moment(ended)

@@ -18,11 +18,25 @@ from tests.reliability.harness.bot import Bot, Starter
 from tests.reliability.harness.scene import Scene, brisk, lease_over, request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
 TASKS = ("open", "close", "rollback", "move_stop", "recover", "synchronise")
 # What a bot begins with: a position that stands, one that its owner left half-way, one that nobody owns.
 _STANDING = frozenset({"close", "rollback", "move_stop"})
+
+
+def work_of(core: TradingCore, task: str, symbol: str, number: int | None) -> Coroutine[Any, Any, Any]:
+    """A task's call; number is the row that it is done to."""
+    match task:
+        case "open":
+            return core.open(request(symbol))
+        case "close" | "rollback":
+            return getattr(core, task)(number, "a test")
+        case "move_stop":
+            assert number is not None
+            return core.move_stop(number, Decimal("0.97"))
+        case _:
+            return getattr(core, task)()
 
 
 @dataclass(frozen=True)
@@ -40,16 +54,20 @@ class OwnerDied(BaseException):
 class Waves:
     """A scene with bots of its own and a core for whoever comes after them."""
 
-    def __init__(self, scene: Scene, starter: Starter, database: Database, seed: int) -> None:
+    def __init__(self, scene: Scene, starter: Starter | None, database: Database, seed: int) -> None:
         self.scene, self.starter, self.database = scene, starter, database
         self.random = random.Random(seed)
         self.settings = brisk()
         self.number = 0
         self._latest = 0.0
 
-    def core(self, **values: Any) -> TradingCore:
+    def core(self, latency: Callable[[], Awaitable[None]] | None = None, **values: Any) -> TradingCore:
         """A core in this process, on the same book."""
-        return TradingCore(self.database, [self.scene.venue()], self.settings, **values)
+        return TradingCore(self.database, [self.scene.venue(latency)], self.settings, **values)
+
+    async def lease_over(self) -> None:
+        """Waits until a dead owner's rows may be taken over."""
+        await lease_over(self.settings)
 
     async def checkpoints(self, task: str) -> list[str]:
         """The names of all checkpoints that a task meets when nothing goes wrong."""
@@ -62,16 +80,7 @@ class Waves:
         number = await self.prepare(task, symbol)
         if task == "recover":
             await lease_over(self.settings)
-        core = self.core(checkpoint=note)
-        match task:
-            case "open":
-                await core.open(request(symbol))
-            case "close" | "rollback":
-                await getattr(core, task)(number, "a test")
-            case "move_stop":
-                await core.move_stop(number, Decimal("0.97"))
-            case _:
-                await getattr(core, task)()
+        await work_of(self.core(checkpoint=note), task, symbol, number)
         return names
 
     async def prepare(self, task: str, symbol: str) -> int | None:
@@ -82,7 +91,7 @@ class Waves:
             return opened.position_id
         if task == "recover":
             # as many have died after a request as before one
-            await self.abandon(symbol, self.random.choice(_DEATHS))
+            return await self.abandon(symbol, self.random.choice(_DEATHS))
         if task == "synchronise":
             book = self.scene.simulator.book
             exchange: Any = self.scene.exchange
@@ -90,8 +99,8 @@ class Waves:
             book.set_position(book.account(exchange), symbol, amount, Decimal(1))
         return None
 
-    async def abandon(self, symbol: str, where: str) -> None:
-        """An open whose owner dies at a checkpoint."""
+    async def abandon(self, symbol: str, where: str) -> int:
+        """An open whose owner dies at a checkpoint; the id of its row."""
 
         async def die(name: str) -> None:
             if name == where:
@@ -101,22 +110,32 @@ class Waves:
         try:
             await core.open(request(symbol))
         except OwnerDied:
-            return
+            found = "SELECT id FROM monitoring.positions WHERE symbol = %s ORDER BY id DESC LIMIT 1"
+            return int(self.scene.rows(found, symbol)[0]["id"])
         raise AssertionError(f"no checkpoint {where}")
 
-    async def go(self, plans: Sequence[Plan], *, by: str = "SIGKILL", within: float = 0.0) -> list[Bot]:
-        """A bot for each plan, all at once. within: without a checkpoint, killed so many seconds after it began, at most."""
+    async def go(
+        self,
+        plans: Sequence[Plan],
+        *,
+        by: str = "SIGKILL",
+        within: tuple[float, float] = (0.0, 0.0),
+        core: str = "corrected",
+    ) -> list[Bot]:
+        """A bot for each plan, all at once. within: without a checkpoint, killed between so many seconds after it began."""
         self.number += 1
         self.scene.forget()
         made = list(zip(plans, self.scene.symbols, strict=False))
         numbers = {symbol: await self.prepare(plan.task, symbol) for plan, symbol in made}
         if any(plan.task == "recover" for plan in plans):
             await lease_over(self.settings)
+        assert self.starter is not None
         bots = [
             await self.starter.bot(
                 dsn=self.scene.dsn,
                 url=self.scene.simulator.base_url,
                 do=plan.task,
+                core=core,
                 key=f"w{self.number}",
                 symbols=[symbol],
                 positions=numbers,
@@ -130,10 +149,10 @@ class Waves:
         )
         return bots
 
-    async def _await(self, plan: Plan, bot: Bot, by: str, within: float) -> None:
+    async def _await(self, plan: Plan, bot: Bot, by: str, within: tuple[float, float]) -> None:
         if plan.at is None:
             await bot.until("ready")
-            await asyncio.sleep(self.random.uniform(0, within))
+            await asyncio.sleep(self.random.uniform(*within))
             bot.kill()
             await bot.gone()
             return
@@ -170,12 +189,18 @@ _DEATHS = (
 
 
 @asynccontextmanager
+async def stage(dsn: str, width: int, seed: int) -> AsyncIterator[Waves]:
+    """Everything but bots: what is done is done in this process."""
+    async with await Database.open(SecretStr(dsn), application="next", size=8) as database:
+        yield Waves(Scene.of(dsn, width), None, database, seed)
+
+
+@asynccontextmanager
 async def waves(dsn: str, width: int, seed: int) -> AsyncIterator[Waves]:
     """Bots, `width` at once."""
-    scene = Scene.of(dsn, width)
-    async with scene.simulator, await Database.open(SecretStr(dsn), application="next", size=6) as database:
-        starter = await Starter.start()
+    async with stage(dsn, width, seed) as found, found.scene.simulator:
+        found.starter = await Starter.start()
         try:
-            yield Waves(scene, starter, database, seed)
+            yield found
         finally:
-            await starter.close()
+            await found.starter.close()
