@@ -90,9 +90,16 @@ def simulator_url():
 
 
 @pytest.fixture
-def demo_world(empty_dsn, simulator_url):
-    """A database and a simulator that hold the demo world, posguard's schema included."""
+def demo_world(empty_dsn, simulator_url, monkeypatch):
+    """A database and a simulator that hold the demo world, posguard's schema included.
+
+    Its venues have no limits, so that no test waits for the minute of the one before; the budget has tests of its own.
+    """
     from datetime import UTC, datetime
+
+    from posguard.exchange.budget import Budget
+
+    monkeypatch.setattr("posguard.exchange.client._budget", lambda *_: Budget.unlimited())
 
     from posguard.demo.seed import seed
     from posguard.demo.world import make_world
