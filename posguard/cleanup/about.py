@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from posguard.model.finding import Finding
+    from posguard.model.order import OrderHistory
     from posguard.model.plan import PlanOptions
     from posguard.model.position import PositionRow
     from posguard.reconcile.facts import KeyCase
@@ -35,13 +36,17 @@ COSTS = {
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One finding in the hands of a rule. ordered tells whether any snapshot showed a live order of the key."""
+    """One finding in the hands of a rule.
+
+    ordered tells whether any snapshot showed a live order of the key; history is of the orders of its symbol, where it was read.
+    """
 
     mode: Mode
     finding: Finding
     case: KeyCase
     options: PlanOptions
     ordered: bool = False
+    history: OrderHistory | None = None
 
     @property
     def row(self) -> PositionRow | None:

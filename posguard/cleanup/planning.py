@@ -62,7 +62,16 @@ def decide(
         mode, rule = _RULES.get(finding.kind, (None, None))
         if mode is None or rule is None or options.mode not in {mode, Mode.ALL}:
             continue
-        about = About(mode, finding, cases[finding.key], options, ordered=finding.key in ordered)
+        about = About(
+            mode,
+            finding,
+            cases[finding.key],
+            options,
+            ordered=finding.key in ordered,
+            history=observed.orders.get(
+                (VenueId(finding.key.exchange, finding.key.account), finding.key.symbol)
+            ),
+        )
         if why := _barred(about, dismissed):
             left.append(about.out(why))
             continue

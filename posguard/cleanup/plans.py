@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from posguard.cleanup.planning import make_plan, without
+from posguard.cleanup.unsent import with_orders
 from posguard.model.plan import Mode, PlanOptions
 from posguard.model.scope import Scope
 from posguard.postgres import findings, plans, runs
@@ -71,9 +72,11 @@ async def draw_plan(
     )
     if accept_absence:
         settings = settings.model_copy(update={"snapshots": ABSENCE_SNAPSHOTS, "snapshot_gap": absence_gap})
+    gateways = tuple(gateways)
     observed = await observe(
         db, gateways, settings, scope=scope, progress=progress, clock=clock, statistics_too=False
     )
+    observed = await with_orders(observed, gateways, options, progress=progress)
     return make_plan(
         observed,
         options,

@@ -1,6 +1,6 @@
 """What becomes of a row that stands in the middle of an open (K2, CLN-5). Pure.
 
-Invariants: a row fails only where the venue's whole history since it began shows nothing; an unfinished row never closes a
+Invariants: a row at pending_entry fails only where orders, fills and positions since it began show nothing; an unfinished row never closes a
 position that another open row owns, nor one that is larger than its own.
 """
 
@@ -12,6 +12,7 @@ from posguard.cleanup.about import ending, stopped
 from posguard.cleanup.orders import leave, protect
 from posguard.cleanup.rows import GONE, IN_FLIGHT
 from posguard.cleanup.stops import stop_price
+from posguard.cleanup.unsent import unsent
 from posguard.model.duration import spell_duration
 from posguard.model.money import plain
 from posguard.model.plan import NOW, Action, Change
@@ -61,6 +62,12 @@ def _without_position(about: About, row: PositionRow) -> Line | LeftOut:
     if not absence.proven:
         return about.out(f"not proven ({absence.sentences[-1]})")
     never = absence.closed_at is None
+    evidence = absence.sentences
+    if never and row.status == Status.PENDING_ENTRY:
+        orders = unsent(row, about.history)
+        if not orders.proven:
+            return about.out(orders.sentence)
+        evidence = (*evidence, orders.sentence)
     at = NOW if absence.closed_at is None else absence.closed_at.isoformat()
     status, reason = {
         (Status.PENDING_ENTRY, True): (Status.FAILED, _NEVER_SENT),
@@ -72,10 +79,10 @@ def _without_position(about: About, row: PositionRow) -> Line | LeftOut:
     }[Status(row.status or ""), never]
     return about.line(
         Action.FAIL_ROW if status is Status.FAILED else Action.CLOSE_ROW,
-        absence.sentences[-1],
+        evidence[-1],
         row=row,
         changes=ending(row, status, reason, at),
-        evidence=absence.sentences,
+        evidence=evidence,
         safe=status is Status.FAILED and row.status == Status.PENDING_ENTRY,
     )
 

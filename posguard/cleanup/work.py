@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from posguard.cleanup.planning import decide
 from posguard.cleanup.plans import dismissed_in
+from posguard.cleanup.unsent import with_orders
 from posguard.model.managed import Alert
 from posguard.model.plan import LineState
 from posguard.model.scope import Scope
@@ -116,6 +117,7 @@ class Work:
             clock=self.clock,
             statistics_too=False,
         )
+        observed = await with_orders(observed, asked, self.plan.plan.options, progress=self.progress)
         lines, left_out = decide(observed, self.plan.plan.options, await dismissed_in(self.db, observed))
         found = Seen(observed, {one.name: one for one in lines}, left_out, time.monotonic())
         self._seen[scope] = found

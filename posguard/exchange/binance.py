@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError, Trouble
@@ -21,6 +22,7 @@ from posguard.exchange.rows import (
     text,
 )
 from posguard.exchange.tables import BINANCE
+from posguard.model.order import OrderState, SeenOrder
 from posguard.model.position import PositionSide, Side
 from posguard.model.venue import (
     Fill,
@@ -34,7 +36,6 @@ from posguard.model.venue import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from decimal import Decimal
 
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed, Markets
@@ -79,6 +80,27 @@ _ALGO_LIVE = {
     "CANCELED": False,
     "REJECTED": False,
     "EXPIRED": False,
+}
+
+_STATES = {
+    "NEW": OrderState.LIVE,
+    "PARTIALLY_FILLED": OrderState.LIVE,
+    "NEW_INSURANCE": OrderState.LIVE,
+    "NEW_ADL": OrderState.LIVE,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "REJECTED": OrderState.REJECTED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+}
+_ALGO_STATES = {
+    "NEW": OrderState.LIVE,
+    "TRIGGERING": OrderState.LIVE,
+    "TRIGGERED": OrderState.TRIGGERED,
+    "FINISHED": OrderState.TRIGGERED,
+    "CANCELED": OrderState.CANCELED,
+    "REJECTED": OrderState.REJECTED,
+    "EXPIRED": OrderState.EXPIRED,
 }
 
 
@@ -218,6 +240,17 @@ class Binance:
         scope = {"symbol": listed.venue_symbol}
         return await _windows(client, method, scope, f"fills of {listed.symbol}", start=start, end=end)
 
+    async def orders_since(
+        self, client: VenueClient, listed: Listed, *, start: int, end: int
+    ) -> list[SeenOrder]:
+        """Every order of a market that was made between two times in ms, plain and conditional, live or done. Raises AnswerError."""
+        what = f"orders of {listed.symbol}"
+        methods = ("fapiPrivateGetAllOrders", "fapiPrivateGetAllAlgoOrders")
+        scope = {"symbol": listed.venue_symbol}
+        found = [await _windows(client, method, scope, what, start=start, end=end) for method in methods]
+        with as_answer(what):
+            return [seen_order(row, listed) for rows in found for row in rows]
+
     async def permissions(self, client: VenueClient) -> KeyPermissions:
         """What the key may do: its own restrictions where the world tells them, else only what the account may. Raises AnswerError."""
         if client.venue.world in {World.PRODUCTION, World.SIMULATOR}:
@@ -305,6 +338,31 @@ def _forced_kind(row: Row) -> FillKind:
     """Binance names the orders of its own closings: adl_autoclose…, autoclose-…."""
     adl = str(row.get("clientOrderId")).startswith("adl")
     return FillKind.DELEVERAGING if adl else FillKind.LIQUIDATION
+
+
+def seen_order(row: Row, listed: Listed) -> SeenOrder:
+    """A row of either list as order, live or done. Raises RowError."""
+    algo = "algoId" in row
+    whole = flag(row, "closePosition")
+    quantity = number(row, "quantity" if algo else "origQty") * listed.contract_size
+    # A conditional order fills as the order it becomes.
+    filled = (optional_number(row, "actualQty") or Decimal(0)) if algo else number(row, "executedQty")
+    return SeenOrder(
+        order_id=text(row, "algoId" if algo else "orderId"),
+        client_order_id=optional_text(row, "clientAlgoId" if algo else "clientOrderId"),
+        symbol=listed.symbol,
+        position_side=chosen(row, "positionSide", LEGS),
+        buys=chosen(row, "side", BUYS),
+        kind=KINDS.get(text(row, "orderType" if algo else "type"), OrderKind.OTHER),
+        state=chosen(row, *(("algoStatus", _ALGO_STATES) if algo else ("status", _STATES))),
+        quantity=None if whole else quantity,
+        filled=filled * listed.contract_size,
+        average_price=price(row, "actualPrice" if algo else "avgPrice"),
+        trigger_price=price(row, "triggerPrice" if algo else "stopPrice"),
+        reduce_only=flag(row, "reduceOnly"),
+        updated_at=optional_moment(row, "updateTime"),
+        became=optional_text(row, "actualOrderId") if algo else None,
+    )
 
 
 def _restrictions(client: VenueClient, body: Any) -> KeyPermissions:

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError
-from posguard.exchange.binance import BUYS, KINDS, LEGS, Binance
+from posguard.exchange.binance import Binance, seen_order
 from posguard.exchange.intents import CancelIntent, OrderIntent, Request, digits
 from posguard.exchange.pages import as_answer, object_of
 from posguard.exchange.rows import (
     Row,
-    chosen,
-    flag,
-    number,
-    optional_moment,
-    optional_number,
-    optional_text,
-    price,
-    text,
 )
-from posguard.model.order import OrderState, Outcome, SeenOrder, Why
+from posguard.model.order import Outcome, SeenOrder, Why
 from posguard.model.position import PositionSide
-from posguard.model.venue import OrderKind
 
 if TYPE_CHECKING:
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed
-
-_STATES = {
-    "NEW": OrderState.LIVE,
-    "PARTIALLY_FILLED": OrderState.LIVE,
-    "NEW_INSURANCE": OrderState.LIVE,
-    "NEW_ADL": OrderState.LIVE,
-    "FILLED": OrderState.FILLED,
-    "CANCELED": OrderState.CANCELED,
-    "REJECTED": OrderState.REJECTED,
-    "EXPIRED": OrderState.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
-}
-_ALGO_STATES = {
-    "NEW": OrderState.LIVE,
-    "TRIGGERING": OrderState.LIVE,
-    "TRIGGERED": OrderState.TRIGGERED,
-    "FINISHED": OrderState.TRIGGERED,
-    "CANCELED": OrderState.CANCELED,
-    "REJECTED": OrderState.REJECTED,
-    "EXPIRED": OrderState.EXPIRED,
-}
 
 
 class BinanceTrading(Binance):
@@ -101,7 +70,7 @@ class BinanceTrading(Binance):
         row: Row = body
         if row.get("code") is not None or not ("status" in row or "algoStatus" in row):
             return None
-        return _seen(row, listed)
+        return seen_order(row, listed)
 
     async def find(
         self, client: VenueClient, listed: Listed, client_order_id: str, *, conditional: bool
@@ -115,7 +84,7 @@ class BinanceTrading(Binance):
         if row is None:
             return None
         with as_answer(what):
-            seen = _seen(row, listed)
+            seen = seen_order(row, listed)
         if seen.became is None:
             return seen
         child = await _ask(client, listed, {**params, "orderId": seen.became}, what)
@@ -127,7 +96,7 @@ class BinanceTrading(Binance):
 async def _ask(client: VenueClient, listed: Listed, params: dict[str, Any], what: str) -> SeenOrder | None:
     row = await _row(client, "fapiPrivateGetOrder", params, what)
     with as_answer(what):
-        return None if row is None else _seen(row, listed)
+        return None if row is None else seen_order(row, listed)
 
 
 async def _row(client: VenueClient, method: str, params: dict[str, Any], what: str) -> Row | None:
@@ -138,27 +107,3 @@ async def _row(client: VenueClient, method: str, params: dict[str, Any], what: s
         if rule is not None and (rule.outcome, rule.why) == (Outcome.REJECTED, Why.NOT_FOUND):
             return None
         raise
-
-
-def _seen(row: Row, listed: Listed) -> SeenOrder:
-    algo = "algoId" in row
-    whole = flag(row, "closePosition")
-    quantity = number(row, "quantity" if algo else "origQty") * listed.contract_size
-    # A conditional order fills as the order it becomes.
-    filled = (optional_number(row, "actualQty") or Decimal(0)) if algo else number(row, "executedQty")
-    return SeenOrder(
-        order_id=text(row, "algoId" if algo else "orderId"),
-        client_order_id=optional_text(row, "clientAlgoId" if algo else "clientOrderId"),
-        symbol=listed.symbol,
-        position_side=chosen(row, "positionSide", LEGS),
-        buys=chosen(row, "side", BUYS),
-        kind=KINDS.get(text(row, "orderType" if algo else "type"), OrderKind.OTHER),
-        state=chosen(row, *(("algoStatus", _ALGO_STATES) if algo else ("status", _STATES))),
-        quantity=None if whole else quantity,
-        filled=filled * listed.contract_size,
-        average_price=price(row, "actualPrice" if algo else "avgPrice"),
-        trigger_price=price(row, "triggerPrice" if algo else "stopPrice"),
-        reduce_only=flag(row, "reduceOnly"),
-        updated_at=optional_moment(row, "updateTime"),
-        became=optional_text(row, "actualOrderId") if algo else None,
-    )

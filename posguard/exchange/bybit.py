@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from posguard.exchange.answers import AnswerError, Trouble
@@ -21,12 +22,12 @@ from posguard.exchange.rows import (
     text,
 )
 from posguard.exchange.tables import BYBIT
+from posguard.model.order import OrderState, SeenOrder
 from posguard.model.position import PositionSide, Side
 from posguard.model.venue import Fill, FillKind, KeyPermissions, OrderKind, VenueOrder, VenuePosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from decimal import Decimal
 
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed, Markets
@@ -71,6 +72,20 @@ _EXECUTIONS: Mapping[str, FillKind | None] = {
     "SessionSettlePnL": None,
 }
 _STOPPED = frozenset({"StopLoss", "PartialStopLoss", "TrailingStop", "Stop"})
+
+_STATES = {
+    "Created": OrderState.LIVE,
+    "New": OrderState.LIVE,
+    "Active": OrderState.LIVE,
+    "PartiallyFilled": OrderState.LIVE,
+    "Untriggered": OrderState.LIVE,
+    "Triggered": OrderState.LIVE,
+    "Filled": OrderState.FILLED,
+    "Cancelled": OrderState.CANCELED,
+    "PartiallyFilledCanceled": OrderState.CANCELED,
+    "Deactivated": OrderState.CANCELED,
+    "Rejected": OrderState.REJECTED,
+}
 
 
 class Bybit:
@@ -189,6 +204,20 @@ class Bybit:
 
         return [fill for found in await for_each(markets, of_market) for fill in found]
 
+    async def orders_since(
+        self, client: VenueClient, listed: Listed, *, start: int, end: int
+    ) -> list[SeenOrder]:
+        """Every order of a market that was made between two times in ms, live or done. Raises AnswerError."""
+        what, span = f"orders of {listed.symbol}", int(BYBIT.span.total_seconds() * 1000)
+        scope: dict[str, Any] = {"symbol": listed.venue_symbol, "limit": 50}
+        # The live ones first: one that ends in between is in the list of those that are done.
+        rows = list((await list_of(client, "privateGetV5OrderRealtime", scope, what)).rows)
+        for left in range(start, end + 1, span):
+            window = {**scope, "startTime": left, "endTime": min(left + span - 1, end)}
+            rows += (await list_of(client, "privateGetV5OrderHistory", window, what)).rows
+        with as_answer(what):
+            return [seen_order(row, listed) for row in rows]
+
     async def permissions(self, client: VenueClient) -> KeyPermissions:
         """What the key may do. Raises AnswerError."""
         result = await result_of(client, "privateGetV5UserQueryApi", {}, "key")
@@ -231,6 +260,28 @@ def kind_of(row: Row, stop_type: str, *, buys: bool) -> OrderKind:
         against = str(row.get("triggerDirection")) == (_FALLS if buys else _RISES)
         return OrderKind.TAKE_PROFIT if against else OrderKind.STOP
     return _KINDS.get(stop_type, OrderKind.OTHER)
+
+
+def seen_order(row: Row, listed: Listed) -> SeenOrder:
+    """A row as order, live or done. Raises RowError."""
+    stop_type = optional_text(row, "stopOrderType") or ""
+    buys = chosen(row, "side", BUYS)
+    whole = flag(row, "closeOnTrigger") and number(row, "qty") == 0
+    return SeenOrder(
+        order_id=text(row, "orderId"),
+        client_order_id=optional_text(row, "orderLinkId"),
+        symbol=listed.symbol,
+        position_side=chosen(row, "positionIdx", LEGS),
+        buys=buys,
+        kind=kind_of(row, stop_type, buys=buys),
+        state=chosen(row, "orderStatus", _STATES),
+        quantity=None if whole else number(row, "qty") * listed.contract_size,
+        filled=(optional_number(row, "cumExecQty") or Decimal(0)) * listed.contract_size,
+        average_price=price(row, "avgPrice"),
+        trigger_price=price(row, "triggerPrice"),
+        reduce_only=flag(row, "reduceOnly"),
+        updated_at=optional_moment(row, "updatedTime"),
+    )
 
 
 def _fill(row: Row, listed: Listed, *, hedge: bool) -> Fill | None:

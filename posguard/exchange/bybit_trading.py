@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from posguard.exchange.bybit import BUYS, LEGS, Bybit, kind_of, list_of
+from posguard.exchange.bybit import Bybit, list_of, seen_order
 from posguard.exchange.intents import CancelIntent, OrderIntent, Request, digits
 from posguard.exchange.pages import as_answer
-from posguard.exchange.rows import (
-    Row,
-    chosen,
-    flag,
-    number,
-    optional_moment,
-    optional_number,
-    optional_text,
-    price,
-    text,
-)
-from posguard.model.order import OrderState, SeenOrder
+from posguard.model.order import SeenOrder
 from posguard.model.position import PositionSide
 
 if TYPE_CHECKING:
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed
 
-_STATES = {
-    "Created": OrderState.LIVE,
-    "New": OrderState.LIVE,
-    "Active": OrderState.LIVE,
-    "PartiallyFilled": OrderState.LIVE,
-    "Untriggered": OrderState.LIVE,
-    "Triggered": OrderState.LIVE,
-    "Filled": OrderState.FILLED,
-    "Cancelled": OrderState.CANCELED,
-    "PartiallyFilledCanceled": OrderState.CANCELED,
-    "Deactivated": OrderState.CANCELED,
-    "Rejected": OrderState.REJECTED,
-}
 _INDEX = {PositionSide.BOTH: 0, PositionSide.LONG: 1, PositionSide.SHORT: 2}
 _RISES, _FALLS = 1, 2
 
@@ -96,26 +71,5 @@ class BybitTrading(Bybit):
             with as_answer(what):
                 mine = [row for row in sheet.rows if row.get("orderLinkId") == client_order_id]
                 if mine:
-                    return _seen(mine[0], listed)
+                    return seen_order(mine[0], listed)
         return None
-
-
-def _seen(row: Row, listed: Listed) -> SeenOrder:
-    stop_type = optional_text(row, "stopOrderType") or ""
-    buys = chosen(row, "side", BUYS)
-    whole = flag(row, "closeOnTrigger") and number(row, "qty") == 0
-    return SeenOrder(
-        order_id=text(row, "orderId"),
-        client_order_id=optional_text(row, "orderLinkId"),
-        symbol=listed.symbol,
-        position_side=chosen(row, "positionIdx", LEGS),
-        buys=buys,
-        kind=kind_of(row, stop_type, buys=buys),
-        state=chosen(row, "orderStatus", _STATES),
-        quantity=None if whole else number(row, "qty") * listed.contract_size,
-        filled=(optional_number(row, "cumExecQty") or Decimal(0)) * listed.contract_size,
-        average_price=price(row, "avgPrice"),
-        trigger_price=price(row, "triggerPrice"),
-        reduce_only=flag(row, "reduceOnly"),
-        updated_at=optional_moment(row, "updatedTime"),
-    )

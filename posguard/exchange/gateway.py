@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from posguard.exchange.budget import Budget
     from posguard.exchange.ledger import Ledger
-    from posguard.model.order import Lookup, MoveReply, OrderReply
+    from posguard.model.order import Lookup, MoveReply, OrderHistory, OrderReply
     from posguard.model.position import Side
     from posguard.model.venue import FillHistory, KeyPermissions, MarketRule, VenueId, VenueSnapshot
     from posguard.settings import Settings, VenueSettings
@@ -64,6 +64,13 @@ class Gateway(Protocol):
 
     async def fills(self, symbols: Collection[str], since: datetime) -> FillHistory:
         """The fills of canonical symbols since an aware time: trades, stops, liquidations, deleveraging; all pages.
+
+        Never raises for what the venue does: `complete=False` with `reasons` instead.
+        """
+        ...
+
+    async def orders_since(self, symbol: str, since: datetime) -> OrderHistory:
+        """The orders of a canonical symbol made since an aware time, live or done, plain and conditional; all pages.
 
         Never raises for what the venue does: `complete=False` with `reasons` instead.
         """

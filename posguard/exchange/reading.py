@@ -16,6 +16,7 @@ from posguard.exchange.doubt import PositionsRead, agree, agree_orders, repeated
 from posguard.exchange.pages import Sheet, as_answer
 from posguard.exchange.rows import from_ms, to_ms
 from posguard.exchange.symbols import Listed, Markets, UnlistedError, read_markets
+from posguard.model.order import OrderHistory
 from posguard.model.position import PositionSide
 from posguard.model.venue import FillHistory, VenueSnapshot
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from posguard.exchange.client import VenueClient
     from posguard.exchange.rows import Row
     from posguard.exchange.table import VenueTable
+    from posguard.model.order import SeenOrder
     from posguard.model.venue import Fill, KeyPermissions, VenueId, VenueOrder, VenuePosition, World
     from posguard.settings import Settings
 
@@ -78,6 +80,12 @@ class Dialect(Protocol):
         self, client: VenueClient, markets: Sequence[Listed], *, start: int, end: int
     ) -> list[Fill]:
         """Every fill of the markets between two times in ms."""
+        ...
+
+    async def orders_since(
+        self, client: VenueClient, listed: Listed, *, start: int, end: int
+    ) -> list[SeenOrder]:
+        """Every order of a market made between two times in ms, live or done."""
         ...
 
     async def permissions(self, client: VenueClient) -> KeyPermissions:
@@ -318,6 +326,44 @@ class ReadingGateway:
         if not known:
             return []
         return await self._dialect.fills(self._client, known, start=start, end=end)
+
+    async def orders_since(self, symbol: str, since: datetime) -> OrderHistory:
+        """The orders of a canonical symbol. Never raises for what the venue does: see `Gateway.orders_since`."""
+        reasons: list[str] = []
+        orders: list[SeenOrder] = []
+        try:
+            orders = await self._orders_since(symbol, since, reasons)
+        except AnswerError as error:
+            reasons.append(error.sentence)
+        except Exception as error:  # noqa: BLE001  as in snapshot
+            reasons.append(self._bug(error))
+        once = {
+            (order.trigger_price is None, order.order_id): order for order in orders
+        }  # the later look at it stays
+        return OrderHistory(
+            venue=self.venue,
+            symbol=symbol,
+            since=since,
+            orders=tuple(once.values()),
+            complete=not reasons,
+            unfilled_since=max(since, datetime.now(UTC) - self._dialect.table.unfilled),
+            reasons=tuple(reasons),
+        )
+
+    async def _orders_since(self, symbol: str, since: datetime, reasons: list[str]) -> list[SeenOrder]:
+        skew = await self._skew()
+        await self._load_markets()
+        end = now_ms() + max(skew, 0) + 1
+        start = to_ms(since)
+        oldest = end - int(self._dialect.table.orders.total_seconds() * 1000)
+        if start < oldest:
+            reasons.append(f"orders: the venue keeps none older than {from_ms(oldest):%Y-%m-%d}")
+            start = oldest
+        listed = self._markets.by_symbol.get(symbol)
+        if listed is None:
+            reasons.append(f"orders: {symbol} is no market of the venue")
+            return []
+        return await self._dialect.orders_since(self._client, listed, start=start, end=end)
 
     async def permissions(self) -> KeyPermissions:
         """What the key may do. Raises CredentialsError, VenueUnavailableError."""

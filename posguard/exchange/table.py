@@ -17,7 +17,8 @@ class VenueTable:
     `weights` maps each ccxt endpoint method that posguard calls to its request weight with a symbol and without one; a
     method that is not in it is never called. The budget is `limit` weight per `window` seconds and address. `market_list`
     is the path to the list in each answer about markets. `key_codes`, `clock_codes` and `rate_codes` are the venue's own
-    error codes. Fills older than `history` are not kept by the venue, and one question spans at most `span`. `pause` reads
+    error codes. Fills older than `history` are not kept by the venue, orders
+    not longer than `orders`, those that never traded not longer than `unfilled`; one question spans at most `span`. `pause` reads
     the venue's own counters in an answer's headers (names in lower case; our time in ms): the seconds to send nothing for,
     and why; None to go on.
     """
@@ -34,6 +35,8 @@ class VenueTable:
     rate_codes: frozenset[str]
     history: timedelta
     span: timedelta
+    orders: timedelta
+    unfilled: timedelta
     outcomes: OutcomeTable
     pause: Callable[[Mapping[str, str], int], tuple[float, str] | None]
     options: Mapping[str, Any] = field(default_factory=dict)

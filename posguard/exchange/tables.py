@@ -51,6 +51,8 @@ BINANCE = VenueTable(
     rate_codes=frozenset({"-1003", "-1015"}),
     history=timedelta(days=180),
     span=timedelta(days=7),
+    orders=timedelta(days=90),
+    unfilled=timedelta(days=3),
     outcomes=outcomes.BINANCE,
     pause=_binance_pause,
     options={
@@ -95,6 +97,8 @@ BYBIT = VenueTable(
     rate_codes=frozenset({"10006", "10018"}),
     history=timedelta(days=730),
     span=timedelta(days=7),
+    orders=timedelta(days=730),
+    unfilled=timedelta(days=1),
     outcomes=outcomes.BYBIT,
     pause=_bybit_pause,
     options={"fetchMarkets": {"types": ["linear"]}},

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from posguard.model.position import PositionSide
+
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from posguard.model.position import PositionSide
-    from posguard.model.venue import OrderKind
+    from posguard.model.venue import OrderKind, VenueId
 
 
 class Outcome(StrEnum):
@@ -74,6 +75,29 @@ class SeenOrder:
     reduce_only: bool
     updated_at: datetime | None
     became: str | None = None
+
+    @property
+    def only_reduces(self) -> bool:
+        """Whether the order can close but never open: reduce-only, closing the position, or against a hedge leg."""
+        if self.reduce_only or self.quantity is None:
+            return True
+        return (self.position_side, self.buys) in {(PositionSide.LONG, False), (PositionSide.SHORT, True)}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHistory:
+    """The orders of a market made since a time, live or done, plain and conditional; complete only when every page was read.
+
+    Of orders that never traded the venue tells only those made since `unfilled_since`; the others changed no position.
+    """
+
+    venue: VenueId
+    symbol: str
+    since: datetime
+    orders: tuple[SeenOrder, ...]
+    complete: bool
+    unfilled_since: datetime
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

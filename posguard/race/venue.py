@@ -11,7 +11,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from posguard.exchange.intents import OrderIntent, slip
-from posguard.model.order import Lookup, MoveReply, OrderReply, OrderState, Outcome, SeenOrder, Sight, Why
+from posguard.model.order import (
+    Lookup,
+    MoveReply,
+    OrderHistory,
+    OrderReply,
+    OrderState,
+    Outcome,
+    SeenOrder,
+    Sight,
+    Why,
+)
 from posguard.model.position import PositionSide, Side
 from posguard.model.symbol import canonical_symbol
 from posguard.model.venue import (
@@ -125,6 +135,18 @@ class InProcessVenue:
         found = tuple(_fill(f) for f in self._account.fills if f.symbol in wanted and f.time_ms >= start)
         await self._travel()
         return FillHistory(self._id, since, wanted, found, complete=True)
+
+    async def orders_since(self, symbol: str, since: datetime) -> OrderHistory:
+        """All orders of a symbol since then."""
+        await self._travel()
+        start, account = since.timestamp() * 1000, self._account
+        found = tuple(
+            _seen(o, account.orders.get(o.child_id))
+            for o in account.orders.values()
+            if o.symbol == symbol and o.created_ms >= start
+        )
+        await self._travel()
+        return OrderHistory(self._id, symbol, since, found, complete=True, unfilled_since=since)
 
     async def market(self, symbol: str) -> MarketRule | None:
         """The market of a canonical symbol; None where there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from posguard.exchange.gateway import Gateway
+    from posguard.model.order import OrderHistory
     from posguard.model.position import PositionRow
     from posguard.postgres.pool import Database
     from posguard.reconcile.compare import Comparison
@@ -59,11 +60,15 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Observed:
-    """A pass with what it was made from: every key with its rows, its position, its orders and fills."""
+    """A pass with what it was made from: every key with its rows, its position, its live orders and fills.
+
+    orders are histories that whoever decides further has read after it, by venue and symbol.
+    """
 
     result: Pass
     situation: Situation
     comparison: Comparison
+    orders: Mapping[tuple[VenueId, str], OrderHistory] = field(default_factory=dict)
 
 
 async def take_pass(

@@ -138,6 +138,38 @@ async def test_what_changed_between_plan_and_apply_is_skipped_and_said(demo):
         assert not [p for p in await demo.posts() if symbol in str(p)]
 
 
+@pytest.mark.parametrize("when", ["before the plan", "after the plan"])
+@pytest.mark.parametrize("status", ["canceled", "rejected", "filled"])
+async def test_an_order_in_the_venue_s_history_keeps_a_row_from_never_sent(demo, when, status):
+    """Its fills are not told, so that nothing but the order itself shows that something was sent (CLN-5)."""
+    (row,) = (await demo.rows("status = 'pending_entry'")).values()
+    scope = Scope(row["exchange"], row["symbol"])
+    book = await demo.control.book()
+    order = {
+        "venue": row["exchange"], "symbol": row["symbol"], "side": "buy" if row["side"] == "long" else "sell",
+        "qty": str(row["quantity"]), "status": status, "client_id": "bot-lost",
+        "filled": str(row["quantity"]) if status == "filled" else "0",
+    }  # fmt: skip
+
+    async def sent():
+        kept = {kind: book[kind] for kind in ("positions", "fills")}
+        await demo.control.load(**kept, orders=[*book["orders"], order])
+
+    if when == "before the plan":
+        assert len((await demo.plan(Mode.INCOMPLETE, store=False, scope=scope)).lines) == 1
+        await sent()
+        plan = await demo.plan(Mode.INCOMPLETE, store=False, scope=scope)
+        assert plan.lines == ()
+        assert "bot-lost" in plan.left_out[0].why
+        return
+    stored = await demo.plan(Mode.INCOMPLETE, scope=scope)
+    assert "order history" in stored.plan.lines[0].why
+    await sent()
+    done = await demo.apply(stored.code)
+    assert (done.lines[0].state, "bot-lost" in done.lines[0].reason) == (LineState.SKIPPED, True), done.lines
+    assert (await demo.rows(f"id = {row['id']}"))[row["id"]] == row
+
+
 async def test_a_row_that_changes_while_the_venue_is_read_is_left_alone(demo):
     stored = await demo.plan(Mode.DUPLICATES)
 

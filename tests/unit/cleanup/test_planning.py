@@ -11,8 +11,11 @@ import pytest
 
 from posguard.cleanup.planning import decide, make_plan, without
 from posguard.model.finding import Pass
+from posguard.model.order import OrderHistory, OrderState, SeenOrder
 from posguard.model.plan import Choice, Mode, PlanOptions, Role
 from posguard.model.plan_text import line_of, line_plain, options_of, options_plain
+from posguard.model.position import PositionSide
+from posguard.model.venue import OrderKind, VenueId
 from posguard.reconcile.compare import compare
 from posguard.reconcile.run import Observed
 from tests.unit.reconcile.scenario import NOW, Line, situation
@@ -35,15 +38,42 @@ COLUMNS = frozenset(
 OPTIONS = PlanOptions(Mode.ALL, timedelta(hours=1), Decimal("0.05"), columns=COLUMNS)
 
 
+LONG_AGO = NOW - timedelta(days=400)
+
+
+def history(*orders, **more):
+    """The order histories of BTCUSDT: complete, and back to long ago, unless said otherwise."""
+    values = {"complete": True, "since": LONG_AGO, "unfilled_since": LONG_AGO} | more
+    return {
+        (VenueId("binance", "main"), "BTCUSDT"): OrderHistory(
+            VenueId("binance", "main"), "BTCUSDT", orders=orders, **values
+        )
+    }
+
+
+def an_order(state, **more):
+    values = {
+        "order_id": "77", "client_order_id": "bot-1", "symbol": "BTCUSDT", "position_side": PositionSide.BOTH, "buys": True,
+        "kind": OrderKind.MARKET, "state": state, "quantity": Decimal(10), "filled": Decimal(0), "average_price": None,
+        "trigger_price": None, "reduce_only": False, "updated_at": None,
+    }  # fmt: skip
+    return SeenOrder(**(values | more))
+
+
+ORDERS = history()
+
+
 def observed(database, venue, evidence="–"):
     sit = situation(Line(0, "planning", database, venue, evidence, ""))
     seen = compare(sit)
     result = Pass(NOW, NOW, seen.findings, seen.verdicts, seen.rows_read, seen.rows_compared)
-    return Observed(result, sit, seen)
+    return Observed(result, sit, seen, ORDERS)
 
 
-def planned(database, venue, evidence="–", **more):
-    lines, left = decide(observed(database, venue, evidence), replace(OPTIONS, **more))
+def planned(database, venue, evidence="–", *, orders=None, **more):
+    seen = observed(database, venue, evidence)
+    seen = seen if orders is None else replace(seen, orders=orders)
+    lines, left = decide(seen, replace(OPTIONS, **more))
     return [told(line) for line in lines], [one.why for one in left]
 
 
@@ -100,6 +130,47 @@ def test_scene(database, venue, evidence, wanted):
     lines, left = planned(database, venue, evidence)
     assert lines == wanted, left
     assert lines or left or "incomplete" in venue
+
+
+UNSENT = ("#1 pending_entry long 10 2h", "", "no fills")
+
+
+@pytest.mark.parametrize("state", OrderState)
+def test_any_order_that_could_be_its_entry_keeps_a_row_from_never_sent(state):
+    lines, (why,) = planned(*UNSENT, orders=history(an_order(state)))
+    assert lines == []
+    assert "order 77 (bot-1)" in why
+    assert "something was sent" in why
+    filled = history(an_order(OrderState.CANCELED, filled=Decimal(3), buys=False))
+    assert "was cancelled with 3 filled" in planned(*UNSENT, orders=filled)[1][0]
+    for more in ({"reduce_only": True}, {"quantity": None}):
+        assert planned(*UNSENT, orders=history(an_order(state, **more)))[0] == ["#1 fail_row failed"]
+
+
+@pytest.mark.parametrize(
+    ("orders", "words"),
+    [
+        ({}, "its order history was not read"),
+        (history(complete=False, reasons=("orders: HTTP 500",)), "orders: HTTP 500"),
+        (history(since=NOW - timedelta(hours=1)), "missing: the orders before"),
+    ],
+    ids=str,
+)
+def test_without_a_whole_history_of_orders_nothing_is_never_sent(orders, words):
+    lines, (why,) = planned(*UNSENT, orders=orders)
+    assert (lines, words in why) == ([], True), why
+
+
+def test_a_row_that_names_an_order_was_sent():
+    lines, (why,) = planned("#1 pending_entry long 10 2h order:7", "", "no fills")
+    assert lines == []
+    assert "names the order" in why
+
+
+def test_what_the_venue_forgets_of_unfilled_orders_is_said():
+    seen = replace(observed(*UNSENT), orders=history(unfilled_since=NOW - timedelta(hours=1)))
+    (line,), _ = decide(seen, OPTIONS)
+    assert "orders that never traded since" in line.evidence[-1]
 
 
 def test_a_stop_covers_all_stands_first_and_the_close_waits_for_a_refusal():
