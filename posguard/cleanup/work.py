@@ -166,7 +166,7 @@ class Work:
     ) -> None:
         """The line's end with its place in the record, in the caller's transaction. Raises LostError.
 
-        What is unresolved alerts in the same transaction.
+        In the same transaction alerts what is unresolved, and what failed after an order of it may have reached the venue.
         """
         if not await plans.set_line(connection, one.id, state, fencing=fencing, reason=reason):
             raise LostError
@@ -174,6 +174,8 @@ class Work:
             await self.note(connection, plans.Note(state.value, one.id, detail={"reason": reason}))
         if state is LineState.UNRESOLVED:
             await self.alert(connection, one, "cleanup_unresolved", reason)
+        if state is LineState.FAILED and await plans.anything_sent(connection, one.id):
+            await self.alert(connection, one, "cleanup_failed", reason)
 
     async def note(self, connection: Any, said: Note) -> None:
         """Adds a step to the record."""

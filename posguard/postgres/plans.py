@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from posguard.model.exact_json import dumps
+from posguard.model.order import Why
 from posguard.model.plan import LineState, Plan, PlanState, StoredLine, StoredPlan, spelled_code
 from posguard.model.plan_text import (
     left_out_of,
@@ -121,6 +122,12 @@ async def holds(connection: Any, line_id: int, *, owner: str, fencing: int, leng
     """Whether a claim still stands; it is extended then."""
     found = await queries("plans").holds(connection, id=line_id, owner=owner, fencing=fencing, length=length)
     return bool(found)
+
+
+async def anything_sent(connection: Any, line_id: int) -> bool:
+    """Whether an order of a line was sent, or may have been: all that it meant but what is known to have stayed here."""
+    meant = await intents_of(connection, line_id)
+    return any((intent.outcome or {}).get("why") != Why.NEVER_SENT for intent in meant)
 
 
 async def line_state(connection: Any, line_id: int) -> LineState:

@@ -57,6 +57,13 @@ async def sent(demo, path=""):
     return [p for p in posts if path in p["path"]]
 
 
+async def alerts(demo):
+    """Kind and key of every alert so far."""
+    async with demo.db.connection() as connection:
+        found = await connection.fetch("SELECT kind, key FROM posguard.alert_outbox ORDER BY id")
+    return [(row["kind"], row["key"].split(":", 1)[1]) for row in found]
+
+
 async def test_killed_at_every_step_it_ends_as_if_it_had_not_been(demo):
     stored = await demo.plan(Mode.ALL, choice=Choice.ADOPT)
     before = await demo.found()
@@ -126,6 +133,28 @@ async def test_a_refusal_for_another_reason_closes_nothing(demo):
     assert (done.state, done.lines[0].state) == (PlanState.PARTLY, LineState.FAILED)
     assert await demo.rows() == rows
     assert [p["path"] for p in await sent(demo)] == [STOPS["binance"]]
+    assert await alerts(demo) == [("cleanup_failed", f"{stored.code}:1")], "it is still without a stop"
+
+
+async def test_a_line_that_fails_behind_its_orders_alerts_with_the_line_s_end(demo):
+    """The position is closed, and the row moved meanwhile: a person hears of it, in the transaction that ends the line."""
+    stored = await demo.plan(Mode.INCOMPLETE, scope=Scope("binance", "TIAUSDT"))
+    (line,) = stored.plan.lines
+    times = []
+
+    async def meddle(name):
+        if name == "close sent":
+            await demo.do(
+                "UPDATE monitoring.positions SET quantity = quantity + 1 WHERE id = $1", line.row.id
+            )
+        if name == "changing":
+            times.append(await alerts(demo))
+
+    done = await demo.apply(stored.code, checkpoint=meddle)
+    (one,) = done.lines
+    assert (one.state, "orders are done" in one.reason) == (LineState.FAILED, True), one
+    assert times == [[]], "not before the line's end is committed"
+    assert await alerts(demo) == [("cleanup_failed", f"{stored.code}:1")]
 
 
 async def test_what_is_never_known_stays_unresolved_with_an_alert_and_is_settled_later(demo):
