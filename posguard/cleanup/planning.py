@@ -121,7 +121,7 @@ def make_plan(
 
 
 def without(plan: Plan, refused: Iterable[Line]) -> Plan:
-    """The plan without lines that a person refused one by one; it has another code."""
+    """The plan without lines that a person refused one by one, nor the worlds of venues that it no longer touches; it has another code."""
     names = {line.name for line in refused}
     taken = tuple(line for line in plan.lines if line.name not in names)
     gone = tuple(
@@ -129,7 +129,9 @@ def without(plan: Plan, refused: Iterable[Line]) -> Plan:
         for line in plan.lines
         if line.name in names
     )
-    return replace(plan, lines=taken, left_out=(*plan.left_out, *gone))
+    venues = {str(VenueId(line.key.exchange, line.key.account)) for line in taken}
+    worlds = {venue: world for venue, world in plan.worlds.items() if venue in venues}
+    return replace(plan, lines=taken, worlds=worlds, left_out=(*plan.left_out, *gone))
 
 
 def _barred(about: About, dismissed: Collection[str]) -> str:
