@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from posguard.model.managed import ROLLED_BACK
+from posguard.model.managed import OURS, ROLLED_BACK, intent_of
 from posguard.model.order import OrderState, Outcome, Sight, Why
 from posguard.model.position import Side, Status
 from posguard.trading.facts import Ask, Cancel, Move, Need, Order, Send, Wait
@@ -18,7 +18,7 @@ from posguard.trading.troubles import alert, flagged
 if TYPE_CHECKING:
     from posguard.model.managed import ManagedRow
     from posguard.model.order import Lookup, OrderReply
-    from posguard.model.venue import VenuePosition, VenueSnapshot
+    from posguard.model.venue import Fill, VenuePosition, VenueSnapshot
     from posguard.trading.facts import Facts, Step
 
 LOOKS = 2  # complete ones that must show the same, where nothing else proves that a position is gone
@@ -165,19 +165,34 @@ def proven_gone(row: ManagedRow, facts: Facts, why: str) -> Step:
         return _end(row, facts, "stop_loss" if row.exit_reason is None else why)
     if facts.fills is None:
         return Ask(Need.FILLS)
-    if facts.fills.complete:
-        against = row.side is Side.SHORT
-        closed = sum(
-            (
-                fill.quantity
-                for fill in facts.fills.fills
-                if fill.buys is against and fill.position_side is row.position_side
-            ),
-            Decimal(0),
-        )
-        if closed >= row.quantity - facts.rule.lot_step:
-            return _end(row, facts, row.exit_reason or "closed on the venue")
+    if facts.fills.complete and _closed(row, facts.fills.fills) >= row.quantity - facts.rule.lot_step:
+        return _end(row, facts, row.exit_reason or "closed on the venue")
     return flagged(row, "the venue shows no position, and no fill or stop explains it")
+
+
+def _closed(row: ManagedRow, fills: tuple[Fill, ...]) -> Decimal:
+    """What was closed since the row's own entry, by whoever.
+
+    The history begins a little before the row: an earlier position of the key may have been closed in it. The row's entry, where
+    the history has it, tells the two apart by the venue's own clock; without one, an order of another request counts for nothing.
+    """
+    against = row.side is Side.SHORT
+    entered = min((fill.at for fill in fills if fill.order_id == row.exchange_order_id), default=None)
+    return sum(
+        (
+            fill.quantity
+            for fill in fills
+            if fill.buys is against
+            and fill.position_side is row.position_side
+            and (fill.at >= entered if entered is not None else not _of_another(row, fill))
+        ),
+        Decimal(0),
+    )
+
+
+def _of_another(row: ManagedRow, fill: Fill) -> bool:
+    name = fill.client_order_id or ""
+    return name.startswith(OURS) and not name.startswith(intent_of(row.request_key))
 
 
 def _end(row: ManagedRow, facts: Facts, why: str) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -110,7 +110,8 @@ def stop_order(quantity="1", order_id="9", name=None):
     )  # fmt: skip
 
 
-def fills(*quantities, complete=True, name=None):
+def fills(*quantities, complete=True, name=None, first=AT):
+    """One fill a second from `first` on; their orders are 0, 1, 2 …"""
     made = tuple(
         Fill(
             str(n),
@@ -122,7 +123,7 @@ def fills(*quantities, complete=True, name=None):
             abs(Decimal(q)),
             Decimal(3),
             FillKind.TRADE,
-            AT,
+            first + timedelta(seconds=n),
         )
         for n, q in enumerate(quantities)
     )
@@ -183,6 +184,12 @@ TABLE = [
     ("filled, found, nobody can tell", row(S.ENTRY_PLACED), facts(snapshots=(look(complete=False),)), S.PENDING_SL),
     ("filled, found, gone at first sight", row(S.ENTRY_PLACED), facts(snapshots=(look(),)), Need.SNAPSHOT),
     ("filled, found, gone: why", row(S.ENTRY_PLACED), facts(snapshots=(look(), look())), Need.FILLS),
+    ("closed before its own entry is no close of it", row(S.ENTRY_PLACED, exchange_order_id="1"),
+     facts(snapshots=(look(), look()), fills=fills("-1", "1")), S.ENTRY_PLACED),
+    ("closed after its own entry", row(S.ENTRY_PLACED, exchange_order_id="0"),
+     facts(snapshots=(look(), look()), fills=fills("1", "-1")), S.CLOSED),
+    ("closed by another request's order", row(S.ENTRY_PLACED),
+     facts(snapshots=(look(), look()), fills=fills("-1", name="pg-another-c1")), S.ENTRY_PLACED),
     ("filled, found, closed on the venue", row(S.ENTRY_PLACED), facts(snapshots=(look(), look()), fills=fills("1", "-1")), S.CLOSED),
     ("filled, found, gone and unexplained", row(S.ENTRY_PLACED),
      facts(snapshots=(look(), look()), fills=fills("1")), S.ENTRY_PLACED),
