@@ -87,7 +87,7 @@ def test_the_trigger_form_is_usable_and_without_a_code_makes_a_plan(site, visit,
     state, ends = ended(page, site, run["dag_run_id"])
     assert (state, ends["plan"], ends["apply"]) == ("success", "success", "skipped")
     page.goto(f"{site.url}/dags/posguard_cleanup/runs/{quote(run['dag_run_id'], safe='')}")
-    page.get_by_role("link", name="Data quality").last.click()
+    page.locator("a[href*='/runs/']").filter(has_text="Data quality").click()
     frame = page.frame_locator("iframe[title='Data quality']")
     frame.get_by_role("heading", name="cleanup duplicates").wait_for()
     assert frame.locator(".hero .light").inner_text() == "OPEN"
