@@ -247,13 +247,15 @@ async def _planned(settings: Settings, asked: Asked, who: str, *, safe_only: boo
     from posguard.cleanup.plans import draw_plan, store_plan
     from posguard.exchange.gateway import open_gateway
     from posguard.postgres.pool import Database
+    from posguard.postgres.weights import open_weights
 
     async with (
         await Database.open(settings.dsn, application="posguard dag") as db,
         AsyncExitStack() as opened,
     ):
+        ledger = await opened.enter_async_context(open_weights(settings.dsn))
         gateways = [
-            await opened.enter_async_context(open_gateway(venue, settings))
+            await opened.enter_async_context(open_gateway(venue, settings, ledger=ledger))
             for venue in settings.venues
             if asked.scope.covers(venue.exchange)
         ]
@@ -279,6 +281,7 @@ async def _applied(
     from posguard.cleanup.apply import apply_plan
     from posguard.exchange.gateway import open_gateway, open_trading_gateway
     from posguard.postgres.pool import Database
+    from posguard.postgres.weights import open_weights
     from posguard.trading.permit import before_send
 
     async with (
@@ -287,8 +290,11 @@ async def _applied(
     ):
         if not stored.plan.lines or await _done_by(db, stored, who):
             return stored
-        readers = [open_gateway(venue, settings) for venue in _venues_of(settings, stored)]
-        traders = [open_trading_gateway(venue, settings, before_send=before_send) for venue in trading]
+        ledger = await opened.enter_async_context(open_weights(settings.dsn))
+        readers = [open_gateway(venue, settings, ledger=ledger) for venue in _venues_of(settings, stored)]
+        traders = [
+            open_trading_gateway(venue, settings, before_send=before_send, ledger=ledger) for venue in trading
+        ]
         return await apply_plan(
             db,
             [await opened.enter_async_context(reader) for reader in readers],

@@ -99,7 +99,11 @@ def demo_world(empty_dsn, simulator_url, monkeypatch):
 
     from posguard.exchange.budget import Budget
 
-    monkeypatch.setattr("posguard.exchange.client._budget", lambda *_: Budget.unlimited())
+    def unlimited(_table, _address, _share, ledger):
+        assert ledger is not None, "a task's gateway does not share the request budget of all processes"
+        return Budget.unlimited()
+
+    monkeypatch.setattr("posguard.exchange.client._budget", unlimited)
 
     from posguard.demo.seed import seed
     from posguard.demo.world import make_world
