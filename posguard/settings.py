@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from posguard.errors import SettingsError
@@ -83,6 +84,30 @@ class VenueSettings(BaseModel):
         return VenueId(self.exchange, self.account)
 
 
+class LogSource(BaseModel):
+    """One declared log of the bot: its name, which is part of each record's identity, where its files are, and the zone its clock shows.
+
+    `paths` are files, folders or globs, local or on object storage (`s3://…`); `zone` is an IANA name such as
+    `Europe/Berlin`, since the lines carry local time and no offset.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"\A[A-Za-z0-9_.-]{1,60}\Z")
+    paths: tuple[str, ...] = Field(min_length=1)
+    zone: str
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            message = f"{zone!r} is no time zone; an IANA name such as Europe/Berlin or UTC is wanted"
+            raise ValueError(message) from None
+        return zone
+
+
 class Settings(BaseSettings):
     """The settings of one process. Field names in capitals behind POSGUARD_ are the environment's; docs/configuration.md lists them."""
 
@@ -124,6 +149,9 @@ class Settings(BaseSettings):
         gt=0,
         lt=1,
         description="share of the entry price at which a stop is placed that no row records",
+    )
+    log_sources: tuple[LogSource, ...] = Field(
+        (), description="the bot's logs, as a JSON list of name, paths and zone"
     )
     backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
