@@ -14,7 +14,15 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from posguard.errors import SettingsError
@@ -93,7 +101,7 @@ class LogSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"\A[A-Za-z0-9_.-]{1,60}\Z")
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")
     paths: tuple[str, ...] = Field(min_length=1)
     zone: str
 
