@@ -1,0 +1,274 @@
+"""Position events put together from neighbouring lines of the bot's log. Pure.
+
+The line that says a row was created carries its id and no symbol, the line of the INSERT its symbol and no exchange, and the
+synchroniser prints no created line at all. What an event's own record does not say is taken from its neighbours, in this
+order: a line that says id and symbol together, wherever it stands; the one insert that waits for its created line; the open or
+the pass of the synchroniser under way; the only exchange a symbol is ever named with. A field that came so is in `inferred`;
+where neighbours disagree it stays None.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from posguard.model.log_event import LogEvent, LogKind
+from posguard.model.race import Actor
+from posguard.model.symbol import canonical_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_OPEN_LASTS = timedelta(seconds=30)  # an open without an end is no neighbour any longer
+_PASS_LASTS = timedelta(seconds=30)  # nor is a pass of the synchroniser
+_INSERT_WAITS = timedelta(seconds=5)  # for its created line
+
+_ACTOR_OF_KIND: Mapping[str, Actor] = {
+    LogKind.SIGNAL: Actor.SIGNAL,
+    LogKind.WAVE: Actor.SIGNAL,
+    LogKind.OPENING: Actor.SIGNAL,
+    LogKind.SAVED: Actor.SIGNAL,
+    LogKind.SYNC_STARTED: Actor.SYNC,
+    LogKind.SYNC_FOUND: Actor.SYNC,
+    LogKind.SYNC_ADDED: Actor.SYNC,
+    LogKind.SYNC_COMPLETED: Actor.SYNC,
+    LogKind.PHANTOM: Actor.SYNC,
+    LogKind.RECOVERY: Actor.RECOVERY,
+    LogKind.ZOMBIE: Actor.CLEANUP,
+    LogKind.AGED: Actor.CLEANUP,
+}
+_ACTOR_OF_MODULE = (
+    ("sync", Actor.SYNC),
+    ("recover", Actor.RECOVERY),
+    ("clean", Actor.CLEANUP),
+    ("zombie", Actor.CLEANUP),
+    ("aged", Actor.CLEANUP),
+    ("signal", Actor.SIGNAL),
+    ("atomic", Actor.SIGNAL),
+    ("wave", Actor.SIGNAL),
+)
+POSITION_KINDS = frozenset(
+    {
+        *_ACTOR_OF_KIND,
+        LogKind.INSERTING,
+        LogKind.CREATED,
+        LogKind.ALREADY_EXISTS,
+        LogKind.UPDATED,
+        LogKind.ACTIVATED,
+        LogKind.CLOSED,
+        LogKind.ENTRY_PLACED,
+        LogKind.ORDER_FILLED,
+        LogKind.STOP_PLACING,
+        LogKind.STOP_PLACED,
+        LogKind.STOP_FAILED,
+        LogKind.UNPROTECTED,
+        LogKind.ROLLBACK,
+        LogKind.NOT_FOUND,
+        LogKind.EMERGENCY_CLOSE,
+        LogKind.DUPLICATE_ERROR,
+    }
+    - {LogKind.ZOMBIE, LogKind.AGED}
+)
+DUPLICATE = "duplicate key value"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEvent:
+    """One record about a position, with what its neighbours add. `symbol` is canonical; `inferred` names the added fields."""
+
+    at: datetime
+    kind: str
+    actor: Actor
+    position_id: int | None
+    symbol: str | None
+    exchange: str | None
+    status: str | None
+    quantity: Decimal | None
+    level: str
+    module: str
+    message: str
+    source: str
+    offset: int
+    pattern: str
+    inferred: tuple[str, ...] = ()
+
+
+def tells_of_position(event: LogEvent) -> bool:
+    """Whether `correlate` has a use for an event: those of positions, and errors that speak of a duplicate key."""
+    return event.kind in POSITION_KINDS or (event.kind == LogKind.ERROR and DUPLICATE in event.message)
+
+
+def correlate(events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:
+    """The events about positions, completed from their neighbours, in order of time; each source is read by itself.
+
+    Events of one source come in the order of their lines.
+    """
+    by_source: dict[str, list[LogEvent]] = defaultdict(list)
+    for event in events:
+        if tells_of_position(event):
+            by_source[event.source].append(event)
+    found = [told for one in by_source.values() for told in _one_source(one)]
+    found.sort(key=_when)
+    return tuple(found)
+
+
+def _when(event: PositionEvent) -> datetime:
+    return event.at
+
+
+def _one_source(events: list[LogEvent]) -> Iterable[PositionEvent]:
+    neighbours = _Neighbours(events)
+    for event in events:
+        told = neighbours.complete(event)
+        neighbours.remember(told)
+        yield told
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open under way: when it began, on which exchange, and whether its insert was seen."""
+
+    at: datetime
+    exchange: str | None
+    inserted: bool = False
+
+
+class _Neighbours:
+    """What the lines read so far, and ids and exchanges named anywhere in the source, add to the next line."""
+
+    def __init__(self, events: list[LogEvent]) -> None:
+        self._symbol_of: dict[int, str] = {}
+        self._exchanges_of: dict[str, set[str]] = defaultdict(set)
+        self._exchange_of: dict[int, str] = {}
+        self._actor_of: dict[int, Actor] = {}
+        self._opens: dict[str, _Open] = {}
+        self._recovered: dict[str, datetime] = {}
+        self._pass: tuple[datetime, str | None] | None = None
+        self._waiting: list[PositionEvent] = []
+        for event in events:
+            if event.symbol:
+                symbol = canonical_symbol(event.symbol)
+                if event.position_id is not None:
+                    self._symbol_of.setdefault(event.position_id, symbol)
+                if event.exchange:
+                    self._exchanges_of[symbol].add(event.exchange)
+
+    def complete(self, event: LogEvent) -> PositionEvent:
+        """The event with what its neighbours know of it."""
+        inferred: list[str] = []
+        symbol = canonical_symbol(event.symbol) if event.symbol else None
+        if symbol is None and (symbol := self._symbol(event)):
+            inferred.append("symbol")
+        actor, said = self._actor(event, symbol)
+        if not said and actor is not Actor.UNKNOWN:
+            inferred.append("actor")
+        exchange = event.exchange
+        if exchange is None and (exchange := self._exchange(event, symbol, actor)):
+            inferred.append("exchange")
+        return PositionEvent(
+            at=event.at,
+            kind=event.kind,
+            actor=actor,
+            position_id=event.position_id,
+            symbol=symbol,
+            exchange=exchange,
+            status=event.status,
+            quantity=event.quantity,
+            level=event.level,
+            module=event.module,
+            message=event.message,
+            source=event.source,
+            offset=event.offset,
+            pattern=event.pattern,
+            inferred=tuple(inferred),
+        )
+
+    def remember(self, told: PositionEvent) -> None:
+        """What the event means for the lines after it."""
+        number, symbol = told.position_id, told.symbol
+        match told.kind:
+            case LogKind.SYNC_STARTED:
+                self._pass = (told.at, told.exchange)
+            case LogKind.SYNC_COMPLETED:
+                self._pass = None
+            case LogKind.OPENING if symbol:
+                self._opens[symbol] = _Open(told.at, told.exchange)
+            case LogKind.RECOVERY if symbol:
+                self._recovered[symbol] = told.at
+            case LogKind.INSERTING if told.actor is not Actor.SYNC:
+                self._waiting.append(told)
+            case LogKind.CREATED | LogKind.ALREADY_EXISTS:
+                self._inserted(symbol)
+        if number is not None:
+            if symbol:
+                self._symbol_of.setdefault(number, symbol)
+            if told.exchange:
+                self._exchange_of.setdefault(number, told.exchange)
+            if told.kind == LogKind.CREATED and told.actor is not Actor.UNKNOWN:
+                self._actor_of.setdefault(number, told.actor)
+
+    def _inserted(self, symbol: str | None) -> None:
+        """A created line came: the insert of its symbol no longer waits, and its open has its row."""
+        self._waiting = [one for one in self._waiting if one.symbol != symbol]
+        if symbol in self._opens:
+            self._opens[symbol].inserted = True
+
+    def _symbol(self, event: LogEvent) -> str | None:
+        if event.position_id is not None and event.position_id in self._symbol_of:
+            return self._symbol_of[event.position_id]
+        if event.kind == LogKind.CREATED:
+            self._waiting = [one for one in self._waiting if event.at - one.at <= _INSERT_WAITS]
+            symbols = {one.symbol for one in self._waiting}
+            if len(symbols) == 1:
+                return symbols.pop()
+        return None
+
+    def _actor(self, event: LogEvent, symbol: str | None) -> tuple[Actor, bool]:
+        """Who wrote the line, and whether it says so itself: by its kind or by its module."""
+        if (actor := _ACTOR_OF_KIND.get(event.kind)) is not None:
+            return actor, True
+        if (actor := _actor_of_module(event.module)) is not None:
+            return actor, True
+        if event.position_id is not None and event.position_id in self._actor_of:
+            return self._actor_of[event.position_id], False
+        return self._actor_nearby(event, symbol), False
+
+    def _actor_nearby(self, event: LogEvent, symbol: str | None) -> Actor:
+        if symbol is None:
+            return Actor.UNKNOWN
+        opened = self._opens.get(symbol)
+        if opened is not None and not timedelta() <= event.at - opened.at <= _OPEN_LASTS:
+            opened = None
+        inserts = event.kind in {LogKind.INSERTING, LogKind.CREATED}
+        if opened is not None and not (inserts and opened.inserted):
+            return Actor.SIGNAL
+        if inserts and self._pass_under_way(event.at):
+            return Actor.SYNC
+        recovered = self._recovered.get(symbol)
+        if recovered is not None and event.at - recovered <= _OPEN_LASTS:
+            return Actor.RECOVERY
+        return Actor.SIGNAL if opened is not None else Actor.UNKNOWN
+
+    def _exchange(self, event: LogEvent, symbol: str | None, actor: Actor) -> str | None:
+        if event.position_id is not None and event.position_id in self._exchange_of:
+            return self._exchange_of[event.position_id]
+        if actor is Actor.SYNC and self._pass is not None and self._pass_under_way(event.at):
+            return self._pass[1]
+        if symbol is None:
+            return None
+        opened = self._opens.get(symbol)
+        if opened is not None and opened.exchange and event.at - opened.at <= _OPEN_LASTS:
+            return opened.exchange
+        known = self._exchanges_of.get(symbol)
+        return next(iter(known)) if known is not None and len(known) == 1 else None
+
+    def _pass_under_way(self, at: datetime) -> bool:
+        return self._pass is not None and at - self._pass[0] <= _PASS_LASTS
+
+
+def _actor_of_module(module: str) -> Actor | None:
+    lowered = module.lower()
+    return next((actor for part, actor in _ACTOR_OF_MODULE if part in lowered), None)

@@ -1,0 +1,210 @@
+"""What a log holds, in numbers: errors by symbol, exchange and hour, how many a day that means, latencies, and holes in the log. Pure.
+
+Errors are duplicate-key errors. Rates count the time that the log covers: what lies in a hole was not watched, so it makes no rate
+smaller. A rate without a covered time is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from posguard.logs.intervals import percentile, poisson_interval
+from posguard.model.log_event import LogEvent, LogKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from posguard.logs.correlate import PositionEvent
+    from posguard.logs.races import DuplicateError
+
+HOLE = timedelta(minutes=30)
+_HOURS_A_DAY = 24
+_PAIR_WAITS = timedelta(seconds=60)  # for the line that ends what another began
+_PAIRS = (
+    # name, begins with, ends with
+    ("open", LogKind.OPENING, LogKind.ACTIVATED),
+    ("entry", LogKind.OPENING, LogKind.ENTRY_PLACED),
+    ("stop_loss", LogKind.STOP_PLACING, LogKind.STOP_PLACED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long something took, in milliseconds."""
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A time of which a source's log says nothing: from the last event before it to the first after it, in UTC."""
+
+    source: str
+    since: datetime
+    until: datetime
+
+    @property
+    def length(self) -> timedelta:
+        """How long."""
+        return self.until - self.since
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted while the events pass by, of every kind and one by one, in the order of their sources' lines."""
+
+    hole: timedelta = HOLE
+    by_kind: Counter[str] = field(default_factory=Counter)
+    by_category: Counter[str] = field(default_factory=Counter)
+    by_level: Counter[str] = field(default_factory=Counter)
+    symbols: set[str] = field(default_factory=set)
+    latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    holes: list[Hole] = field(default_factory=list)
+    spans: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    def take(self, event: LogEvent) -> None:
+        """Counts one event."""
+        self.by_kind[event.kind] += 1
+        self.by_category[event.category] += 1
+        self.by_level[event.level] += 1
+        if event.symbol:
+            self.symbols.add(event.symbol)
+        if event.latency_ms is not None:
+            self.latencies[event.fields.get("operation") or event.pattern].append(event.latency_ms)
+        span = self.spans.get(event.source)
+        if span is None:
+            self.spans[event.source] = (event.at, event.at)
+        elif event.at > span[1]:
+            if event.at - span[1] > self.hole:
+                self.holes.append(Hole(event.source, span[1], event.at))
+            self.spans[event.source] = (span[0], event.at)
+
+    @property
+    def covered(self) -> timedelta:
+        """The time that at least one source watches, holes left out."""
+        pieces = sorted(piece for source in self.spans for piece in self._pieces(source))
+        total, reached = timedelta(), None
+        for since, until in pieces:
+            start = since if reached is None else max(since, reached)
+            total += max(until - start, timedelta())
+            reached = until if reached is None else max(reached, until)
+        return total
+
+    def _pieces(self, source: str) -> Iterable[tuple[datetime, datetime]]:
+        since, until = self.spans[source]
+        for hole in self.holes:
+            if hole.source == source:
+                yield since, hole.since
+                since = hole.until
+        yield since, until
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The numbers of one analysis. Hours are in UTC; rates are None where the log covers no time; the day's interval holds 95 %."""
+
+    duplicate_errors: int
+    position_creates: int
+    position_updates: int
+    total_lines: int
+    parsed_entries: int
+    unique_symbols: int
+    errors_by_symbol: Mapping[str, int]
+    errors_by_exchange: Mapping[str, int]
+    errors_by_hour: Mapping[datetime, int]
+    errors_per_hour: float | None
+    errors_per_day: float | None
+    errors_per_day_interval: tuple[float, float] | None
+    levels: Mapping[str, int]
+    latency: Mapping[str, Latency]
+    categories: Mapping[str, int]
+    kinds: Mapping[str, int]
+    holes: Sequence[Hole]
+    first: datetime | None
+    last: datetime | None
+    covered: timedelta
+
+
+def statistics(
+    tally: Tally,
+    errors: Sequence[DuplicateError],
+    events: Sequence[PositionEvent],
+    *,
+    creates: int,
+    total_lines: int,
+    parsed_entries: int,
+    levels: Mapping[str, int] | None = None,
+) -> Statistics:
+    """The numbers of an analysis. `levels` are those of all lines where they were counted, else those of the events."""
+    hours = tally.covered / timedelta(hours=1)
+    low, high = poisson_interval(len(errors))
+    a_day = _HOURS_A_DAY / hours if hours else None
+    spans = tally.spans.values()
+    kinds = tally.by_kind
+    return Statistics(
+        duplicate_errors=len(errors),
+        position_creates=creates,
+        position_updates=kinds[LogKind.UPDATED] + kinds[LogKind.ACTIVATED],
+        total_lines=total_lines,
+        parsed_entries=parsed_entries,
+        unique_symbols=len(tally.symbols),
+        errors_by_symbol=_most(Counter(e.symbol or "unknown" for e in errors)),
+        errors_by_exchange=_most(Counter(e.exchange or "unknown" for e in errors)),
+        errors_by_hour=dict(sorted(Counter(_hour(e.at) for e in errors).items())),
+        errors_per_hour=len(errors) / hours if hours else None,
+        errors_per_day=len(errors) * a_day if a_day else None,
+        errors_per_day_interval=(low * a_day, high * a_day) if a_day else None,
+        levels=_most(Counter(levels) if levels else tally.by_level),
+        latency=_latencies(tally.latencies, events),
+        categories=_most(tally.by_category),
+        kinds=_most(kinds),
+        holes=tuple(tally.holes),
+        first=min((first for first, _ in spans), default=None),
+        last=max((last for _, last in spans), default=None),
+        covered=tally.covered,
+    )
+
+
+def _most(counted: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _latencies(said: Mapping[str, list[float]], events: Sequence[PositionEvent]) -> dict[str, Latency]:
+    measured = {name: list(values) for name, values in said.items()}
+    for name, begins, ends in _PAIRS:
+        if name not in measured and (values := _between(events, begins, ends)):
+            measured[name] = values
+    return {name: _latency(sorted(values)) for name, values in sorted(measured.items()) if values}
+
+
+def _latency(ordered: list[float]) -> Latency:
+    p50, p95, p99 = (percentile(ordered, share) for share in (0.50, 0.95, 0.99))
+    return Latency(len(ordered), p50, p95, p99, ordered[-1])
+
+
+def _between(events: Sequence[PositionEvent], begins: LogKind, ends: LogKind) -> list[float]:
+    """Milliseconds from each line that begins something to the line that ends it: of the same symbol or, where the end names
+    none, of the only one under way.
+    """
+    begun: dict[tuple[str, str], datetime] = {}
+    took: list[float] = []
+    for event in events:
+        if event.kind == begins and event.symbol:
+            begun[event.source, event.symbol] = event.at
+        elif event.kind == ends:
+            begun = {key: at for key, at in begun.items() if event.at - at <= _PAIR_WAITS}
+            mine = [key for key in begun if key[0] == event.source and event.symbol in {None, key[1]}]
+            if len(mine) == 1:
+                took.append((event.at - begun.pop(mine[0])) / timedelta(milliseconds=1))
+    return took
