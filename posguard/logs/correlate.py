@@ -91,9 +91,15 @@ class PositionEvent:
     module: str
     message: str
     source: str
+    path: str
     offset: int
     pattern: str
     inferred: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Where its record stands."""
+        return self.source, self.path, self.offset
 
 
 def tells_of_position(event: LogEvent) -> bool:
@@ -181,6 +187,7 @@ class _Neighbours:
             module=event.module,
             message=event.message,
             source=event.source,
+            path=event.path,
             offset=event.offset,
             pattern=event.pattern,
             inferred=tuple(inferred),

@@ -46,6 +46,7 @@ class _Draft:
     symbol: str
     exchange: str | None
     source: str
+    path: str
     offset: int
     inferred: set[str]
     patterns: set[str] = field(default_factory=set)
@@ -59,6 +60,7 @@ class _Draft:
             symbol=self.symbol,
             exchange=self.exchange,
             source=self.source,
+            path=self.path,
             offset=self.offset,
             inferred=tuple(sorted(self.inferred)),
         )
@@ -144,6 +146,7 @@ class _Desk:
             symbol=event.symbol or "",
             exchange=event.exchange,
             source=event.source,
+            path=event.path,
             offset=event.offset,
             inferred=set(event.inferred),
             patterns={event.pattern},

@@ -154,11 +154,11 @@ class _Finder:
 
     def silent(self, surfaced: Sequence[Race]) -> list[Race]:
         """The double creates that no error tells of."""
-        told = {(c.source, c.offset) for race in surfaced for c in race.creates}
+        told = {c.place for race in surfaced for c in race.creates}
         races = []
         for symbol, made in self._creates.items():
             for group in self._groups(symbol, made):
-                if not any((c.source, c.offset) in told for c in group[1:]):
+                if not any(c.place in told for c in group[1:]):
                     last = group[-1]
                     exchange = next((c.exchange for c in group if c.exchange), None)
                     races.append(self._race(last.at, symbol, exchange, last.source, group, failed=None))
@@ -265,16 +265,17 @@ def _agree_id(one: int | None, other: int | None) -> bool:
 
 
 def _moments(events: list[PositionEvent], rivals: Sequence[Create]) -> list[Moment]:
-    created = {(c.source, c.offset) for c in rivals}
+    created = {c.place for c in rivals}
     events.sort(key=lambda e: (e.at, e.offset))
     return [
         Moment(
             at=event.at,
             actor=event.actor,
-            mark=_mark(event, created=(event.source, event.offset) in created),
+            mark=_mark(event, created=event.place in created),
             text=" ".join(event.message.split())[:300],
             position_id=event.position_id,
             source=event.source,
+            path=event.path,
             offset=event.offset,
             inferred=event.inferred,
         )

@@ -75,7 +75,7 @@ class LogEvent:
     `at` is aware and UTC, to the millisecond; `kind` is a LogKind or a user's own word. `offset` and `size` are the
     record's place in its file as it reads uncompressed, in bytes, so that its lines and neighbours can be read again.
     Quantities and prices are Decimal, `latency_ms` is in milliseconds; what the line does not say is None. `fields`
-    holds the pattern's other named groups as text.
+    holds the pattern's other named groups as text, and `path` is the file that `offset` counts in.
     """
 
     at: datetime
@@ -98,3 +98,4 @@ class LogEvent:
     price: Decimal | None = None
     latency_ms: float | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""

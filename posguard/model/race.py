@@ -63,6 +63,7 @@ class Moment:
     text: str
     position_id: int | None
     source: str
+    path: str
     offset: int
     inferred: tuple[str, ...] = ()
 
@@ -82,8 +83,14 @@ class Create:
     symbol: str
     exchange: str | None
     source: str
+    path: str
     offset: int
     inferred: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Where its line stands."""
+        return self.source, self.path, self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,7 @@ def _create_to_plain(create: Create) -> dict[str, Any]:
         "symbol": create.symbol,
         "exchange": create.exchange,
         "source": create.source,
+        "path": create.path,
         "offset": create.offset,
         "inferred": list(create.inferred),
     }
@@ -193,6 +201,7 @@ def _create_from_plain(plain: Mapping[str, Any]) -> Create:
         symbol=plain["symbol"],
         exchange=plain["exchange"],
         source=plain["source"],
+        path=plain["path"],
         offset=plain["offset"],
         inferred=tuple(plain["inferred"]),
     )
@@ -206,6 +215,7 @@ def _moment_to_plain(moment: Moment) -> dict[str, Any]:
         "text": moment.text,
         "position_id": moment.position_id,
         "source": moment.source,
+        "path": moment.path,
         "offset": moment.offset,
         "inferred": list(moment.inferred),
     }
@@ -219,6 +229,7 @@ def _moment_from_plain(plain: Mapping[str, Any]) -> Moment:
         text=plain["text"],
         position_id=plain["position_id"],
         source=plain["source"],
+        path=plain["path"],
         offset=plain["offset"],
         inferred=tuple(plain["inferred"]),
     )
