@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,6 +20,7 @@ from posguard.model.duration import spell_duration
 from posguard.model.finding import FindingState, Kind, Severity
 from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
+from posguard.report.lanes import NAMES, draw, spell_gap
 from posguard.report.plans import RESTORE, scope_words, show, standing_of, told, tone_of
 from posguard.report.runbook import section
 from posguard.report.sides import both_sides
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from posguard.model.finding import StoredFinding
+    from posguard.model.log_statistics import Statistics
+    from posguard.model.race import Race
     from posguard.model.run import StoredRun
     from posguard.postgres.planlists import PlanSummary
     from posguard.report.read import KnownFinding, KnownPlan, KnownRun
@@ -211,6 +215,30 @@ def one_run(known: Known, shown: KnownRun, page: Page) -> str:
     )
 
 
+def log_report(
+    races: Sequence[Race], numbers: Statistics, page: Page, *, damage: Sequence[str] = (), limit: int = 50
+) -> str:
+    """An analysis of the bot's logs as a page of its own, each race drawn, at most `limit` of them."""
+    tables = (
+        ("Errors by symbol", numbers.errors_by_symbol),
+        ("Errors by exchange", numbers.errors_by_exchange),
+        ("Errors by hour (UTC)", {f"{at:%Y-%m-%d %H:00}": n for at, n in numbers.errors_by_hour.items()}),
+        ("Events by category", numbers.categories),
+        ("Records by level", numbers.levels),
+    )
+    return _html(
+        "log_report.html",
+        page=page,
+        screen=None,
+        races=[(race, draw(race)) for race in races[:limit]],
+        left_out=max(0, len(races) - limit),
+        silent=sum(not race.surfaced for race in races),
+        numbers=numbers,
+        tables=tables,
+        damage=damage,
+    )
+
+
 def problem(error: PosguardError, page: Page, *, what: str = "cannot be read") -> str:
     """The page that stands where nothing can be shown: what happened and what to do."""
     return _html("problem.html", page=page, screen=None, what=what, message=error.message, hint=error.hint)
@@ -250,6 +278,18 @@ def _runbook(anchor: str) -> Markup:
 
 def _moment(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+
+
+def _clock_day(at: datetime) -> str:
+    return f"{at:%Y-%m-%d} {_clock(at)}"
+
+
+def _host(at: datetime, zone: str) -> str:
+    return _clock_day(at.astimezone(ZoneInfo(zone)))
 
 
 def _ago(at: datetime, now: datetime) -> Markup:
@@ -296,8 +336,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "actor": NAMES.__getitem__,
         "ago": _ago,
         "capitalize_first": _capital,
+        "clock": _clock,
+        "clock_day": _clock_day,
+        "gap": spell_gap,
+        "host": _host,
         "kinds_query": _kinds_query,
         "moment": _moment,
         "number": _number,
