@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from posguard.model.log_event import LogEvent, LogKind
@@ -73,6 +74,22 @@ POSITION_KINDS = frozenset(
     - {LogKind.ZOMBIE, LogKind.AGED}
 )
 DUPLICATE = "duplicate key value"
+# Kinds whose text may quote a duplicate-key error; the last is the shipped pattern's own word.
+FAILURES = frozenset({LogKind.ERROR, LogKind.ROLLBACK, "creation_failed"})
+# Lines that name no symbol and belong to the open, or the rollback, that is under way.
+_PART_OF_OPEN = frozenset(
+    {
+        LogKind.ENTRY_PLACED,
+        LogKind.ORDER_FILLED,
+        LogKind.STOP_PLACED,
+        LogKind.STOP_FAILED,
+        LogKind.UNPROTECTED,
+        LogKind.ROLLBACK,
+        LogKind.NOT_FOUND,
+        LogKind.EMERGENCY_CLOSE,
+        LogKind.DUPLICATE_ERROR,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,7 @@ class PositionEvent:
 
 def tells_of_position(event: LogEvent) -> bool:
     """Whether `correlate` has a use for an event: those of positions, and errors that speak of a duplicate key."""
-    return event.kind in POSITION_KINDS or (event.kind == LogKind.ERROR and DUPLICATE in event.message)
+    return event.kind in POSITION_KINDS or (event.kind in FAILURES and DUPLICATE in event.message)
 
 
 def correlate(events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:
@@ -152,6 +169,7 @@ class _Neighbours:
         self._actor_of: dict[int, Actor] = {}
         self._opens: dict[str, _Open] = {}
         self._recovered: dict[str, datetime] = {}
+        self._busy: dict[str, datetime] = {}
         self._pass: tuple[datetime, str | None] | None = None
         self._waiting: list[PositionEvent] = []
         for event in events:
@@ -203,6 +221,11 @@ class _Neighbours:
                 self._pass = None
             case LogKind.OPENING if symbol:
                 self._opens[symbol] = _Open(told.at, told.exchange)
+                self._busy[symbol] = told.at
+            case LogKind.ROLLBACK if symbol:
+                self._busy[symbol] = told.at
+            case LogKind.SAVED | LogKind.ACTIVATED | LogKind.EMERGENCY_CLOSE | LogKind.NOT_FOUND if symbol:
+                self._busy.pop(symbol, None)
             case LogKind.RECOVERY if symbol:
                 self._recovered[symbol] = told.at
             case LogKind.INSERTING if told.actor is not Actor.SYNC:
@@ -231,6 +254,10 @@ class _Neighbours:
             symbols = {one.symbol for one in self._waiting}
             if len(symbols) == 1:
                 return symbols.pop()
+        if event.kind in _PART_OF_OPEN and _actor_of_module(event.module) is not Actor.SYNC:
+            self._busy = {one: at for one, at in self._busy.items() if event.at - at <= _OPEN_LASTS}
+            if len(self._busy) == 1:
+                return next(iter(self._busy))
         return None
 
     def _actor(self, event: LogEvent, symbol: str | None) -> tuple[Actor, bool]:
@@ -276,6 +303,7 @@ class _Neighbours:
         return self._pass is not None and at - self._pass[0] <= _PASS_LASTS
 
 
+@lru_cache(maxsize=4096)
 def _actor_of_module(module: str) -> Actor | None:
     lowered = module.lower()
     return next((actor for part, actor in _ACTOR_OF_MODULE if part in lowered), None)

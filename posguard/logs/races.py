@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from posguard.logs.correlate import DUPLICATE, PositionEvent
+from posguard.logs.correlate import DUPLICATE, FAILURES, PositionEvent
 from posguard.logs.verdict import Facts, judge
 from posguard.model.log_event import LogKind
 from posguard.model.position import TERMINAL
@@ -107,7 +107,7 @@ def is_duplicate(event: PositionEvent) -> bool:
     """Whether a record tells of a violation of the unique index."""
     if event.kind == LogKind.DUPLICATE_ERROR:
         return True
-    return event.kind in {LogKind.ERROR, LogKind.ROLLBACK} and DUPLICATE in event.message
+    return event.kind in FAILURES and DUPLICATE in event.message
 
 
 def _agree(one: str | None, other: str | None) -> bool:
@@ -283,7 +283,7 @@ def _moments(events: list[PositionEvent], rivals: Sequence[Create]) -> list[Mome
     ]
 
 
-_MARKS = {
+_MARKS: Mapping[str, Mark] = {
     LogKind.ACTIVATED: Mark.ENTERS_INDEX,
     LogKind.SYNC_STARTED: Mark.SYNC,
     LogKind.SYNC_FOUND: Mark.SYNC,
@@ -302,4 +302,4 @@ def _mark(event: PositionEvent, *, created: bool) -> Mark:
         return Mark.ERROR
     if event.kind == LogKind.UPDATED and event.status:
         return Mark.ENTERS_INDEX if event.status == _INDEXED else Mark.LEAVES_INDEX
-    return _MARKS.get(LogKind(event.kind), Mark.NONE)
+    return _MARKS.get(event.kind, Mark.NONE)

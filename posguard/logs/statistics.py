@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from posguard.logs.intervals import percentile, poisson_interval
 from posguard.model.log_event import LogEvent, LogKind
 from posguard.model.log_statistics import Hole, Latency, Statistics
+from posguard.model.symbol import canonical_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,12 +53,14 @@ class Tally:
         self.by_category[event.category] += 1
         self.by_level[event.level] += 1
         if event.symbol:
-            self.symbols.add(event.symbol)
+            self.symbols.add(_canonical(event.symbol))
         if event.latency_ms is not None:
-            self.latencies[event.fields.get("operation") or event.pattern].append(event.latency_ms)
+            self.latencies[event.fields.get("what") or event.pattern].append(event.latency_ms)
         span = self.spans.get(event.source)
         if span is None:
             self.spans[event.source] = (event.at, event.at)
+        elif event.at < span[0]:
+            self.spans[event.source] = (event.at, span[1])
         elif event.at > span[1]:
             if event.at - span[1] > self.hole:
                 self.holes.append(Hole(event.source, span[1], event.at))
@@ -120,6 +124,9 @@ def statistics(
         last=max((last for _, last in spans), default=None),
         covered=tally.covered,
     )
+
+
+_canonical = lru_cache(maxsize=4096)(canonical_symbol)
 
 
 def _most(counted: Counter[str]) -> dict[str, int]:

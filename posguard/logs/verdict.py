@@ -131,11 +131,11 @@ def _unknown(facts: Facts) -> Verdict:
     opened = [e for e in facts.before if e.kind == LogKind.OPENING]
     if len(facts.creates) > 1 and len(opened) == 1:
         why = (
-            f"One open inserted {len(facts.creates)} rows{_gap(facts)}: no second signal, no pass of the synchroniser, "
+            f"One open inserted {len(facts.creates)} rows, {_span(facts)} apart: no second signal, no pass of the synchroniser, "
             "no rollback and no recovery wrote between"
         )
     elif len(facts.creates) > 1:
-        why = f"{len(facts.creates)} rows were inserted{_gap(facts)}, and no line says by whom"
+        why = f"{len(facts.creates)} rows were inserted, {_span(facts)} apart, and no line says by whom"
     elif facts.creates:
         why = (
             "The log tells of one create alone; the row that it met was made before, or its lines are missing"
@@ -160,7 +160,11 @@ _NAMED = {
 def _gap(facts: Facts) -> str:
     if len(facts.creates) < 2:
         return ""
-    return f", {_ms(facts.creates[-1].at - facts.creates[0].at)} after the first insert"
+    return f", {_span(facts)} after the first insert"
+
+
+def _span(facts: Facts) -> str:
+    return _ms(facts.creates[-1].at - facts.creates[0].at)
 
 
 def _ms(length: timedelta) -> str:

@@ -83,5 +83,5 @@ def test_no_time_means_no_rate():
 def test_latencies_that_lines_say_go_before_those_between_lines():
     log = incident_1()
     for value in (10.0, 20.0, 30.0):
-        log.say(9000, "latency", latency_ms=value, fields={"operation": "entry"}, price=Decimal(1))
+        log.say(9000, "latency", latency_ms=value, fields={"what": "entry"}, price=Decimal(1))
     assert _numbers(log).latency["entry"].p50 == 20
