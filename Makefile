@@ -27,8 +27,8 @@ check: install ## lint, types, architecture, unit tests: under a minute
 	@tools/check.sh
 
 .PHONY: test
-test: check ## the whole suite, on the embedded server or the one of POSGUARD_TEST_DSN
-	@$(PY) -m pytest tests --ignore tests/unit -q $(ARGS)
+test: check ## the whole suite on all cores, on the embedded server or the one of POSGUARD_TEST_DSN (ARGS=-n0: one process)
+	@$(PY) -m pytest tests --ignore tests/unit -q -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: reliability
 reliability: install ## the reliability suite in its long form: a table of figures, and their seed (POSGUARD_SEED repeats it)

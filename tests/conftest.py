@@ -16,6 +16,16 @@ from posguard.postgres import migrate
 from posguard.postgres.embedded import EmbeddedServer
 from posguard.postgres.queries import script
 
+# A running Airflow, or Airflow's own settings in the environment, is paid for once: the tests of these folders stay on one worker.
+TOGETHER = ("tests/browser", "tests/dags")
+# What takes longest begins first, so that no worker is left alone with it at the end.
+FIRST = (
+    "tests/browser",
+    "tests/dags",
+    "tests/integration/test_race_scenarios.py",
+    "tests/docs/test_runbook_situations.py",
+)
+
 pytest_plugins = [
     "tests.fixtures.simulator",
     "tests.fixtures.gateways",
@@ -23,6 +33,33 @@ pytest_plugins = [
     "tests.fixtures.races",
     "tests.fixtures.cleanup",
 ]
+
+
+def work_unit(nodeid: str) -> str:
+    """What one worker runs as a whole: a file, or a folder that shares a start."""
+    return next((folder for folder in TOGETHER if nodeid.startswith(f"{folder}/")), nodeid.split("::", 1)[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Shares the suite out by work units, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWorkUnit(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return work_unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByWorkUnit(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Puts the long work units first; within a unit nothing changes."""
+    late = len(FIRST)
+    items.sort(
+        key=lambda item: next((n for n, name in enumerate(FIRST) if item.nodeid.startswith(name)), late)
+    )
 
 
 def _on(dsn: str, database: str) -> str:

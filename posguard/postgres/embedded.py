@@ -7,6 +7,7 @@ directory, owned by the user `pgserver`; the folder is recorded in the demo's ow
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -173,11 +174,7 @@ def _home(folder: Path) -> tuple[Path, str | None]:
         home = folder / "postgres"
         home.mkdir(exist_ok=True)
         return home, None
-    user = "pgserver"
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        subprocess.run(["useradd", "--system", "--no-create-home", user], check=True, capture_output=True)  # noqa: S603, S607
+    user = _server_user()
     record = folder / DATA_RECORD
     if record.exists():
         home = Path(record.read_text().strip())
@@ -191,6 +188,18 @@ def _home(folder: Path) -> tuple[Path, str | None]:
     shutil.chown(home, user, user)
     record.write_text(str(home))
     return home, user
+
+
+def _server_user() -> str:
+    """The system user that the server runs as where we are root; made once, also where several processes start at a time."""
+    user = "pgserver"
+    with Path(__file__).open("rb") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            subprocess.run(["useradd", "--system", "--no-create-home", user], check=True, capture_output=True)  # noqa: S603, S607
+    return user
 
 
 def _binaries(home: Path, user: str | None) -> Path:
