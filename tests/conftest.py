@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import uuid
 from pathlib import Path
@@ -33,6 +34,11 @@ pytest_plugins = [
     "tests.fixtures.races",
     "tests.fixtures.cleanup",
 ]
+
+
+def pytest_configure():
+    """One seed for all processes of a run; POSGUARD_SEED repeats it. The name is none that posguard reads, or asks about."""
+    os.environ.setdefault("SUITE_SEED", os.environ.get("POSGUARD_SEED") or str(secrets.randbelow(10**6)))
 
 
 def work_unit(nodeid: str) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import pytest
 
 LONG = os.environ.get("POSGUARD_RELIABILITY") == "long"
-SEED = int(os.environ.get("POSGUARD_SEED") or random.SystemRandom().randrange(10**6))
-_figures: list[Figure] = []
+SEED = int(os.environ["SUITE_SEED"])
+FIGURE = "reliability figure"
 
 
 def some(every, count):
@@ -44,20 +44,28 @@ def seed():
 
 
 @pytest.fixture
-def figure():
-    """Puts a line into the table."""
+def figure(record_property):
+    """Puts a line into the table; it goes with the test's report, whichever process ran it."""
 
     def note(what: str, done: int, bad: int, note: str = "") -> None:
-        _figures.append(Figure(what, done, bad, note))
+        record_property(FIGURE, astuple(Figure(what, done, bad, note)))
 
     return note
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not _figures:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    figures = [
+        Figure(*value)
+        for report in reports
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == FIGURE
+    ]
+    if not figures:
         return
-    width = max(len(each.what) for each in _figures)
+    width = max(len(each.what) for each in figures)
     terminalreporter.section(f"reliability, {'long' if LONG else 'short'} form, POSGUARD_SEED={SEED}")
     terminalreporter.write_line(f"{'what':{width}}  {'done':>8}  {'bad':>4}")
-    for each in _figures:
+    for each in figures:
         terminalreporter.write_line(f"{each.what:{width}}  {each.done:>8}  {each.bad:>4}  {each.note}")
