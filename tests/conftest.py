@@ -17,6 +17,9 @@ from posguard.postgres import migrate
 from posguard.postgres.embedded import EmbeddedServer
 from posguard.postgres.queries import script
 
+# One seed for all processes of a run; POSGUARD_SEED repeats it. The name is none that posguard itself reads.
+os.environ.setdefault("SUITE_SEED", os.environ.get("POSGUARD_SEED") or str(secrets.randbelow(10**6)))
+
 # A running Airflow, or Airflow's own settings in the environment, is paid for once: the tests of these folders stay on one worker.
 TOGETHER = ("tests/browser", "tests/dags")
 # What takes longest begins first, so that no worker is left alone with it at the end.
@@ -34,11 +37,6 @@ pytest_plugins = [
     "tests.fixtures.races",
     "tests.fixtures.cleanup",
 ]
-
-
-def pytest_configure():
-    """One seed for all processes of a run; POSGUARD_SEED repeats it. The name is none that posguard reads, or asks about."""
-    os.environ.setdefault("SUITE_SEED", os.environ.get("POSGUARD_SEED") or str(secrets.randbelow(10**6)))
 
 
 def work_unit(nodeid: str) -> str:
