@@ -70,6 +70,10 @@ class SettingsError(OperatorError):
     """A setting is missing or wrong."""
 
 
+class LogError(OperatorError):
+    """A log, or a file of patterns for it, cannot be used as it is."""
+
+
 class SuiteError(OperatorError):
     """A suite file cannot be used as it is written."""
 

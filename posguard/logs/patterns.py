@@ -1,0 +1,247 @@
+"""The patterns that say what the bot's log means: read from a data file, checked, compiled for bytes.
+
+posguard's own stand in patterns.toml beside this module; a user's file adds to them and replaces those of the same name.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from posguard.errors import LogError
+from posguard.model.log_event import Category
+
+SHIPPED = Path(__file__).with_name("patterns.toml")
+# The search for literals is vectorised up to this many in a set; beyond it falls to a quarter of its speed.
+SET = 64
+SHORTEST = 4
+
+_NUMBER = r"-?\d{1,18}(?:\.\d{1,18})?"
+_MARKET = r"[A-Z0-9\x80-\xff]{2,30}(?:[/_-][A-Z0-9]{2,10}(?::[A-Z0-9]{2,10})?)?"
+_FORMS = {
+    "symbol": _MARKET,
+    "exchange": r"[A-Za-z][A-Za-z0-9_]{1,30}",
+    "side": r"long|short|buy|sell|LONG|SHORT|BUY|SELL",
+    "status": r"[a-z][a-z_]{1,30}",
+    "position_id": r"\d{1,18}",
+    "order_id": r"[0-9a-f][0-9A-Za-z-]{1,63}",
+    "quantity": _NUMBER,
+    "price": _NUMBER,
+    "latency_ms": _NUMBER,
+}
+# What stands before a value that is looked for in the rest of the line, and its form there.
+_ANYWHERE = {
+    "symbol": r"(?<![A-Za-z0-9])(?P<symbol>[A-Z0-9\x80-\xff]{1,20}(?:USDT|USDC|/USDT:USDT|/USDC:USDC))(?![A-Za-z0-9])",
+    "exchange": r"\b(?P<exchange>[Bb]inance|[Bb]ybit)\b",
+    "side": r"\b(?P<side>long|short|buy|sell|LONG|SHORT|BUY|SELL)\b",
+    "status": r"\bstatus[=: ]+'?(?P<status>[a-z_]{2,30})",
+    "position_id": r"(?:\b(?:position_)?(?:id|ID)[=: ]+|#)(?P<position_id>\d{1,18})\b",
+    "order_id": r"\border(?:_id| id| ID)?[=: ]+(?P<order_id>[0-9a-f][0-9A-Za-z-]{1,63})\b",
+    "quantity": r"\b(?:quantity|qty|amount|size)[=: ]+(?P<quantity>" + _NUMBER + r")\b",
+    "price": r"(?:@ ?|\b(?:at|to|price)[=: ]+\$?)(?P<price>" + _NUMBER + r")\b",
+    "latency_ms": r"(?P<latency_ms>" + _NUMBER + r") ?ms\b",
+}
+_SHORT = re.compile(r"(?<!\?P)<(\??)([a-z_0-9]+)>")
+_WORDS = {"name", "kind", "category", "literal", "level", "regex", "lines", "body", "example", "says"}
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One shape of message: the literal (or level) that finds it, the expression that proves it and takes its values.
+
+    `spans` lets the expression see all lines of the record; `body` is what may stand before the literal on a line of its own
+    below the header, where a logged exception says it.
+    """
+
+    name: str
+    kind: str
+    category: Category
+    regex: re.Pattern[bytes]
+    literal: bytes = b""
+    level: bytes = b""
+    spans: bool = False
+    body: re.Pattern[bytes] | None = None
+    example: str = ""
+    says: dict[str, str] = field(default_factory=dict)
+    origin: str = ""
+
+
+def load_patterns(extra: str | Path | None = None) -> tuple[Pattern, ...]:
+    """The shipped patterns, and those of a user's file before them. Raises LogError that names the pattern and the reason."""
+    shipped = _shipped()
+    if extra is None or not str(extra):
+        return shipped
+    own = read_patterns(Path(extra))
+    replaced = {pattern.name: pattern for pattern in own}
+    kept = tuple(replaced.pop(pattern.name, pattern) for pattern in shipped)
+    return (*replaced.values(), *kept)
+
+
+@cache
+def _shipped() -> tuple[Pattern, ...]:
+    return read_patterns(SHIPPED)
+
+
+def read_patterns(path: Path) -> tuple[Pattern, ...]:
+    """The patterns of one file, in its order. Raises LogError that names the pattern and the reason."""
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LogError(
+            f"The patterns in {path} cannot be read: {error.strerror}. Nothing was done."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LogError(f"{path} is no TOML: {error}. Nothing was done.") from None
+    entries = told.get("pattern")
+    if (
+        not isinstance(entries, list)
+        or not all(isinstance(one, dict) for one in entries)
+        or set(told) != {"pattern"}
+    ):
+        raise LogError(
+            f"{path} holds no [[pattern]] tables, or something else besides. Nothing was done.", hint=_HINT
+        )
+    names: set[str] = set()
+    found = []
+    for number, entry in enumerate(entries, 1):
+        pattern = _pattern(entry, str(path), str(entry.get("name") or f"number {number}"))
+        if pattern.name in names:
+            raise _wrong(str(path), pattern.name, "the name is there twice")
+        names.add(pattern.name)
+        found.append(pattern)
+    return tuple(found)
+
+
+_HINT = "docs/logs.md shows one."
+
+
+def _wrong(path: str, name: str, why: str) -> LogError:
+    return LogError(f"The pattern {name} in {path} cannot be used: {why}. Nothing was done.", hint=_HINT)
+
+
+def _pattern(entry: dict[str, Any], path: str, name: str) -> Pattern:
+    says = entry.get("says", {})
+    for key, value in entry.items():
+        if key not in _WORDS:
+            raise _wrong(path, name, f"it has no field '{key}'")
+        if key != "says" and not isinstance(value, str):
+            raise _wrong(path, name, f"'{key}' is no text")
+    if not isinstance(says, dict) or not all(isinstance(value, str) for value in says.values()):
+        raise _wrong(path, name, "'says' is no table of texts")
+    for key in ("name", "kind", "category", "regex"):
+        if not entry.get(key):
+            raise _wrong(path, name, f"'{key}' is missing")
+    for key in ("name", "kind"):
+        if not _WORD.match(entry[key]):
+            raise _wrong(path, name, f"'{key}' is no plain word")
+    if entry["category"] not in set(Category):
+        raise _wrong(
+            path, name, f"the category is '{entry['category']}', which is none of {', '.join(Category)}"
+        )
+    if entry.get("lines", "first") not in {"first", "all"}:
+        raise _wrong(path, name, "'lines' is neither 'first' nor 'all'")
+    literal = entry.get("literal", "").encode()
+    level = entry.get("level", "").encode()
+    if bool(literal) == bool(level):
+        raise _wrong(path, name, "one of 'literal' and 'level' is wanted")
+    if len(literal or level) < SHORTEST or b"\n" in literal:
+        raise _wrong(path, name, f"the literal is shorter than {SHORTEST} bytes or holds a line end")
+    return Pattern(
+        name=entry["name"],
+        kind=entry["kind"],
+        category=Category(entry["category"]),
+        regex=_compiled(path, name, entry["regex"]),
+        literal=literal,
+        level=level,
+        spans=entry.get("lines") == "all",
+        body=_compiled(path, name, entry["body"]) if entry.get("body") else None,
+        example=entry.get("example", ""),
+        says=dict(says),
+        origin=path,
+    )
+
+
+def _compiled(path: str, name: str, text: str) -> re.Pattern[bytes]:
+    def spelled(match: re.Match[str]) -> str:
+        anywhere, word = match.groups()
+        if word not in _FORMS:
+            raise _wrong(path, name, f"<{word}> is none of {', '.join(_FORMS)}")
+        if anywhere:
+            return rf"(?=(?:[^\n]*?{_ANYWHERE[word]})?)"
+        return f"(?P<{word}>{_FORMS[word]})"
+
+    try:
+        return re.compile(_SHORT.sub(spelled, text).encode())
+    except (re.error, OverflowError, RecursionError) as error:
+        raise _wrong(path, name, f"its expression is wrong: {error}") from None
+
+
+Find = Callable[[bytearray, int], Sequence[tuple[int, int, int]]]
+
+
+class Finder:
+    """Where any of the literals stands, at the speed of memory, and which patterns each hit may mean."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self.patterns = tuple(patterns)
+        words = sorted({p.literal or p.level for p in self.patterns}, key=lambda word: (-len(word), word))
+        self.literals = tuple(words)
+        self._sets = [(start, _search(words[start : start + SET])) for start in range(0, len(words), SET)]
+        self.candidates = tuple(
+            tuple(n for n, p in enumerate(self.patterns) if p.literal and _meet(word, p.literal))
+            for word in words
+        )
+        self.levels = tuple(
+            next((n for n, p in enumerate(self.patterns) if p.level == word), -1) for word in words
+        )
+
+    def __reduce__(self) -> tuple[type[Finder], tuple[tuple[Pattern, ...]]]:
+        """Another process makes its own automaton."""
+        return Finder, (self.patterns,)
+
+    def find(self, buffer: bytearray, end: int) -> Sequence[tuple[int, int, int]]:
+        """(literal, start, end) of the hits in `buffer[:end]`, by place; of overlapping literals of a set the leftmost, longest."""
+        if len(self._sets) == 1:
+            return self._sets[0][1](buffer, end)
+        hits = [
+            (first + word, at, to) for first, search in self._sets for word, at, to in search(buffer, end)
+        ]
+        return sorted(hits, key=lambda hit: hit[1])
+
+
+def _meet(hit: bytes, other: bytes) -> bool:
+    """Whether `other` can stand where `hit` was reported and hide behind it."""
+    if other in hit or hit in other:
+        return True
+    return any(hit.endswith(other[:size]) for size in range(1, min(len(hit), len(other))))
+
+
+def _search(words: Sequence[bytes]) -> Find:
+    try:
+        from ahocorasick_rs import BytesAhoCorasick, MatchKind  # noqa: PLC0415 - a machine may lack its wheel
+    except ModuleNotFoundError:
+        return _plain_search(words)
+    automaton = BytesAhoCorasick(list(words), matchkind=MatchKind.LeftmostFirst)
+
+    def search(buffer: bytearray, end: int) -> Sequence[tuple[int, int, int]]:
+        with memoryview(buffer) as whole, whole[:end] as part:
+            hits: list[tuple[int, int, int]] = automaton.find_matches_as_indexes(part)
+            return hits
+
+    return search
+
+
+def _plain_search(words: Sequence[bytes]) -> Find:
+    number = {word: index for index, word in enumerate(words)}
+    expression = re.compile(b"|".join(re.escape(word) for word in words))
+
+    def search(buffer: bytearray, end: int) -> Sequence[tuple[int, int, int]]:
+        return [(number[m.group()], m.start(), m.end()) for m in expression.finditer(buffer, 0, end)]
+
+    return search
