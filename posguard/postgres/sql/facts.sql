@@ -16,7 +16,7 @@ SELECT
 SELECT clock_timestamp();
 
 -- name: tables
--- The bot's tables and posguard's: columns, and what the present role may do.
+-- The bot's tables and posguard's: columns, and what the present role may do. Partitions are reached through their table.
 SELECT
     n.nspname AS schema,
     c.relname AS name,
@@ -31,7 +31,7 @@ SELECT
     ) AS columns
 FROM pg_catalog.pg_class AS c
 INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
-WHERE n.nspname IN ('monitoring', 'posguard') AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
+WHERE n.nspname IN ('monitoring', 'posguard') AND c.relkind IN ('r', 'p', 'v', 'f', 'm') AND NOT c.relispartition
 ORDER BY n.nspname, c.relname;
 
 -- name: unique_indexes

@@ -1,0 +1,12 @@
+-- Takes what was loaded from the logs away, with the tables; the logs themselves are files, and can be loaded again.
+SET lock_timeout = '2s';
+SET statement_timeout = '60s';
+
+-- squawk-ignore ban-drop-function
+DROP FUNCTION posguard.drop_log_partitions(timestamptz);
+-- squawk-ignore ban-drop-function
+DROP FUNCTION posguard.make_log_partition(timestamptz);
+DROP TABLE posguard.log_intervals;
+DROP TABLE posguard.log_edges;
+DROP TABLE posguard.log_files;
+DROP TABLE posguard.log_events;

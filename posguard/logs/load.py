@@ -1,0 +1,307 @@
+"""Puts what a log says into PostgreSQL, each record once: a file read twice, renamed, packed, cut or grown adds nothing it added before.
+
+Most records go in by batches, a transaction each, while the next batch is being read. Those at the two ends of the file are
+held back to the last transaction, where loads of one source take turns, because the rest of them may lie in another file.
+A load that dies leaves whole batches, and the next one adds what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from posguard.logs.identity import TOGETHER, Edge, EdgeSight, Identity, edge_of, identified, records_at_edge
+from posguard.postgres import logevents, logfiles
+from posguard.postgres.logevents import Row, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from posguard.model.log_event import LogEvent
+    from posguard.postgres.pool import Database
+
+BATCH = 20_000
+# A clock that runs ahead is believed so far; what lies beyond is a broken date.
+AHEAD = timedelta(days=1)
+_TRIES = 3
+Interval = tuple[datetime, datetime]
+
+
+class Reading(Protocol):
+    """One file as it is read: its events in order, and once they have been read, what the whole of it was.
+
+    `first_at` and `last_at` are the times of its first and last record, whether an event or not; `bytes_read` are its bytes
+    uncompressed; `torn` says that its last line has no end.
+    """
+
+    first_at: datetime | None
+    last_at: datetime | None
+    bytes_read: int
+    bytes_skipped: int
+    torn: bool
+
+    def __iter__(self) -> Iterator[LogEvent]:
+        """The events, in the order of the file; each call reads anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file that belongs to a source. `head_hash` tells it again; `size` in bytes as it lies there, None where unknown."""
+
+    source: str
+    path: str
+    head_hash: bytes
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records of a file a load takes.
+
+    Without an interval all of them; with one those in it, and the late lines: those in stretches that were `covered` before,
+    where no load has read yet (from the byte `read_up_to` on).
+    """
+
+    interval: Interval | None = None
+    covered: Sequence[Interval] = ()
+    read_up_to: int = 0
+
+    @property
+    def span(self) -> Interval | None:
+        """The time in which a wanted record can lie; None where any can."""
+        if self.interval is None:
+            return None
+        stretches = [self.interval, *self.covered]
+        return min(start for start, _ in stretches), max(end for _, end in stretches)
+
+    def takes(self, event: LogEvent) -> bool:
+        """Whether the load takes an event."""
+        if self.interval is None or self.interval[0] <= event.at < self.interval[1]:
+            return True
+        return event.offset >= self.read_up_to and any(start <= event.at < end for start, end in self.covered)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one load of a file did. `refused` counts records older than retention allows, or of a time yet to come."""
+
+    file: LogFile
+    file_id: int
+    events: int
+    new_events: int
+    refused: int
+    oldest_refused: datetime | None
+    bytes_read: int
+    bytes_skipped: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+async def load_file(
+    db: Database,
+    file: LogFile,
+    reading: Reading,
+    *,
+    retention: timedelta,
+    wanted: Wanted | None = None,
+    program: str = "cli",
+    external_id: str = "",
+    progress: Callable[[int], None] = lambda _: None,
+) -> Loaded:
+    """Loads the wanted records of a file; again, from a copy of it, or beside another load of it: the same rows.
+
+    `progress` hears the bytes read so far. Records older than `retention` are counted and not loaded. Raises PosguardError
+    where the database cannot be reached; what was loaded until then stays, and loading again completes it.
+    """
+    wanted = wanted or Wanted()
+    async with db.connection() as connection:
+        file_id = await logfiles.begin(
+            connection,
+            source=file.source,
+            path=file.path,
+            head_hash=file.head_hash,
+            size=file.size,
+            interval=wanted.interval,
+            program=program,
+            external_id=external_id,
+        )
+    now = datetime.now(UTC)
+    added = 0
+    for _ in range(_TRIES):
+        sieve = _Sieve(file_id, wanted, oldest=now - retention, latest=now + AHEAD)
+        async with db.connection() as connection:
+            sieve.unfinished = {tuple(u[:3]) for u in await logevents.unfinished(connection, file.source)}
+        added += await _bulk(db, sieve, reading, progress)
+        more, complete = await _ends(db, file, sieve, reading)
+        added += more
+        if complete:
+            break
+    found = Loaded(
+        file=file,
+        file_id=file_id,
+        events=sieve.events,
+        new_events=added,
+        refused=sieve.refused,
+        oldest_refused=sieve.oldest_refused,
+        bytes_read=reading.bytes_read,
+        bytes_skipped=reading.bytes_skipped,
+        first_at=reading.first_at,
+        last_at=reading.last_at,
+    )
+    async with db.connection() as connection:
+        await logfiles.finish(
+            connection,
+            file_id,
+            bytes_read=found.bytes_read,
+            bytes_skipped=found.bytes_skipped,
+            first_at=found.first_at,
+            last_at=found.last_at,
+            events=found.events,
+            new_events=found.new_events,
+            refused=found.refused,
+        )
+    return found
+
+
+@dataclass(slots=True)
+class _Sieve:
+    """Sorts the records of one file: what can go in at once, and what is held back for the end."""
+
+    file_id: int
+    wanted: Wanted
+    oldest: datetime
+    latest: datetime
+    unfinished: set[tuple[datetime, bytes, int]] = field(default_factory=set)
+    events: int = 0
+    refused: int = 0
+    oldest_refused: datetime | None = None
+    held: list[tuple[Identity, LogEvent]] = field(default_factory=list)
+
+    def batches(self, reading: Reading) -> Iterator[list[Row]]:
+        """The rows that can go in at once; afterwards `held` has the rest: both ends, and what is known unfinished."""
+        first: datetime | None = None
+        waiting: list[tuple[Identity, LogEvent]] = []
+        for identity, event in identified(reading):
+            if not self._takes(event):
+                continue
+            first = first or event.at
+            if event.at == first or identity in self.unfinished:
+                self.held.append((identity, event))
+                continue
+            waiting.append((identity, event))
+            if len(waiting) >= BATCH:
+                # the last moments may turn out to be the end of the file
+                newest = max(identity.at for identity, _ in waiting[-BATCH:])
+                ready = [one for one in waiting if newest - one[0].at > TOGETHER]
+                if len(ready) < BATCH // 2 and len(waiting) < 4 * BATCH:
+                    continue
+                kept = [one for one in waiting if newest - one[0].at <= TOGETHER] if ready else []
+                yield self._rows(ready or waiting)
+                waiting = kept
+        ends = [one for one in waiting if edge_of(one[0].at, _first(reading), _last(reading))]
+        last = [one for one in waiting if _is_last(one[1], reading)]
+        self.held += ends + [one for one in last if one not in ends]
+        inside = [one for one in waiting if one not in ends and one not in last]
+        if inside:
+            yield self._rows(inside)
+
+    def _takes(self, event: LogEvent) -> bool:
+        if not self.wanted.takes(event):
+            return False
+        if not self.oldest <= event.at <= self.latest:
+            self.refused += 1
+            self.oldest_refused = min(event.at, self.oldest_refused or event.at)
+            return False
+        self.events += 1
+        return True
+
+    def _rows(self, found: list[tuple[Identity, LogEvent]]) -> list[Row]:
+        return [row_of(event, identity[1], identity[2], self.file_id) for identity, event in found]
+
+
+def _first(reading: Reading) -> datetime:
+    return reading.first_at or datetime.max.replace(tzinfo=UTC)
+
+
+def _last(reading: Reading) -> datetime:
+    return reading.last_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _is_last(event: LogEvent, reading: Reading) -> bool:
+    return event.offset + event.size >= reading.bytes_read
+
+
+async def _bulk(db: Database, sieve: _Sieve, reading: Reading, progress: Callable[[int], None]) -> int:
+    """Loads batch after batch, reading the next one while the server takes this one; returns how many rows were new."""
+    added = 0
+    months: set[tuple[int, int]] = set()
+    batches = sieve.batches(reading)
+    upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
+    try:
+        while (rows := await upcoming) is not None:
+            upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
+            await _make_partitions(db, rows, months)
+            async with db.transaction() as connection:
+                added += await logevents.insert_events(connection, rows)
+            progress(rows[-1].file_offset + rows[-1].file_size)
+    finally:
+        # a thread cannot be cancelled: it ends its batch, and only then may the file be closed
+        await asyncio.wait([upcoming])
+    return added
+
+
+async def _make_partitions(db: Database, rows: Sequence[Row], known: set[tuple[int, int]]) -> None:
+    wanted = {(row.at.year, row.at.month) for row in rows} - known
+    for year, month in sorted(wanted):
+        async with db.connection() as connection:
+            await logevents.make_partition(connection, datetime(year, month, 1, tzinfo=UTC))
+    known |= wanted
+
+
+async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) -> tuple[int, bool]:
+    """Loads what was held back; returns how many rows were new, and False where another load has meanwhile left
+    something unfinished that this file may have whole.
+    """
+    edges: dict[tuple[Edge, datetime, bytes], list[tuple[Identity, LogEvent]]] = defaultdict(list)
+    rows: list[Row] = []
+    for identity, event in sieve.held:
+        last = _is_last(event, reading)
+        torn = last and reading.torn
+        edge = edge_of(identity.at, _first(reading), _last(reading))
+        rows.append(_ended(sieve, identity, event, "torn" if torn else "open" if last else "whole"))
+        if edge and not torn:
+            edges[edge, identity.at, identity.content_hash].append((identity, event))
+    await _make_partitions(db, rows, set())
+    async with db.transaction() as connection:
+        await logevents.take_source_turn(connection, file.source)
+        seen = [
+            (edge.value, at, content_hash, max(identity.ordinal for identity, _ in found) + 1)
+            for (edge, at, content_hash), found in edges.items()
+        ]
+        await logevents.keep_edges(connection, file.source, file.head_hash, seen, reading.bytes_read)
+        for (_, at, content_hash), found in edges.items():
+            sights = await logevents.edges_at(connection, file.source, at, content_hash)
+            count = records_at_edge(EdgeSight(s.head_hash, Edge(s.edge), s.count) for s in sights)
+            rows += _filled_up(sieve, found, count)
+        rows.sort(key=lambda row: (row.at, row.content_hash, row.ordinal))
+        added = await logevents.insert_last(connection, file.source, rows)
+        left = {tuple(u[:3]) for u in await logevents.unfinished(connection, file.source) if u.ending == "open"}
+    mine = {(row.at, row.content_hash, row.ordinal) for row in rows if row.ending != "whole"}
+    foreign = left - sieve.unfinished - mine
+    return added, not any(_first(reading) <= at <= _last(reading) for at, _, _ in foreign)
+
+
+def _ended(sieve: _Sieve, identity: Identity, event: LogEvent, ending: str) -> Row:
+    return row_of(event, identity.content_hash, identity.ordinal, sieve.file_id, ending)
+
+
+def _filled_up(sieve: _Sieve, found: Sequence[tuple[Identity, LogEvent]], count: int) -> list[Row]:
+    """The rows beyond this file's own ones that make up the count: equal records, of which another file has some."""
+    identity, event = found[-1]
+    own = {identity.ordinal for identity, _ in found}
+    missing = (ordinal for ordinal in range(count) if ordinal not in own)
+    return [row_of(event, identity.content_hash, ordinal, sieve.file_id) for ordinal in missing]

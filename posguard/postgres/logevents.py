@@ -1,0 +1,232 @@
+"""The records of the bot's logs in posguard.log_events, and what is needed to put each there once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from posguard.model.log_event import Category, LogEvent
+from posguard.postgres.queries import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+_BIGINT = 2**63
+_EXPONENT = 1000
+
+
+class Row(NamedTuple):
+    """One row of posguard.log_events: the table's columns in their order."""
+
+    source: str
+    at: datetime
+    content_hash: bytes
+    ordinal: int
+    ending: str
+    kind: str
+    category: str
+    level: str
+    module: str
+    message: str
+    pattern: str
+    symbol: str | None
+    exchange: str | None
+    side: str | None
+    status: str | None
+    position_id: int | None
+    order_id: str | None
+    quantity: Decimal | None
+    price: Decimal | None
+    latency_ms: float | None
+    fields: dict[str, str]
+    file_id: int
+    file_offset: int
+    file_size: int
+
+
+class Unfinished(NamedTuple):
+    """A record that was the last of its file when it was read: more of it may be found elsewhere."""
+
+    at: datetime
+    content_hash: bytes
+    ordinal: int
+    ending: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEdge:
+    """How many equal records a file has at its first or last time."""
+
+    head_hash: bytes
+    edge: str
+    count: int
+
+
+def row_of(event: LogEvent, content_hash: bytes, ordinal: int, file_id: int, ending: str = "whole") -> Row:
+    """The row of an event; what a column cannot hold (a NUL, half a character, an id of thirty digits) is replaced or left out."""
+    position_id = event.position_id
+    if position_id is not None and not -_BIGINT <= position_id < _BIGINT:
+        position_id = None
+    message = event.message
+    if ending == "torn":
+        message = message.rstrip("\ufffd")
+    return Row(
+        event.source,
+        event.at,
+        content_hash,
+        ordinal,
+        ending,
+        _text(event.kind),
+        event.category.value,
+        _text(event.level),
+        _text(event.module),
+        _text(message),
+        event.pattern,
+        _text_or_none(event.symbol),
+        _text_or_none(event.exchange),
+        _text_or_none(event.side),
+        _text_or_none(event.status),
+        position_id,
+        _text_or_none(event.order_id),
+        _number(event.quantity),
+        _number(event.price),
+        event.latency_ms,
+        {_text(k): _text(v) for k, v in event.fields.items()} if event.fields else {},
+        file_id,
+        event.offset,
+        event.size,
+    )
+
+
+def _text(text: str) -> str:
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _text_or_none(text: str | None) -> str | None:
+    return None if text is None else _text(text)
+
+
+def _number(value: Decimal | None) -> Decimal | None:
+    if value is None or not value.is_finite() or abs(value.adjusted()) > _EXPONENT:
+        return None
+    return value
+
+
+async def make_partition(connection: Any, of_time: datetime) -> None:
+    """Makes the partition of a month; again is fine."""
+    await queries("log_events").make_partition(connection, of_time=of_time)
+
+
+async def insert_events(connection: Any, rows: Sequence[Row]) -> int:
+    """Adds the rows that are not there, and returns how many that were; call it in a transaction that has no other staging."""
+    await _stage(connection, rows)
+    return _affected(await queries("log_events").take_over(connection))
+
+
+async def insert_last(connection: Any, source: str, rows: Sequence[Row]) -> int:
+    """As insert_events, and what was the end of a file before and is known better now is completed."""
+    added = await insert_events(connection, rows)
+    await queries("log_events").complete(connection)
+    gone = _affected(await queries("log_events").drop_torn(connection, source=source))
+    return added - gone
+
+
+async def _stage(connection: Any, rows: Sequence[Row]) -> None:
+    await queries("log_events").make_staging(connection)
+    await connection.copy_records_to_table("log_events_staging", records=rows, columns=Row._fields)
+
+
+def _affected(status: str) -> int:
+    return int(status.rpartition(" ")[2])
+
+
+async def unfinished(connection: Any, source: str) -> list[Unfinished]:
+    """The records of a source that were the last of their files."""
+    return [Unfinished(**dict(r)) async for r in queries("log_events").unfinished(connection, source=source)]
+
+
+async def take_source_turn(connection: Any, source: str) -> None:
+    """Waits until no other load puts the ends of a file of this source in place; the turn ends with the transaction."""
+    await queries("log_events").take_source_turn(connection, source=source)
+
+
+async def keep_edges(
+    connection: Any,
+    source: str,
+    head_hash: bytes,
+    edges: Collection[tuple[str, datetime, bytes, int]],
+    bytes_read: int,
+) -> None:
+    """Keeps what a file has at its first and last time: edge, time, content and count of each.
+
+    Where a longer sight of the file is known its end lies there, and the end of this one is not kept.
+    """
+    asked = queries("log_events")
+    known: dict[str, Any] = {"source": source, "head_hash": head_hash, "bytes_read": bytes_read}
+    await asked.drop_outgrown_edges(connection, **known)
+    outgrown = await asked.is_outgrown(connection, **known)
+    for edge, at, content_hash, count in edges:
+        if edge == "first" or not outgrown:
+            await asked.add_edge(
+                connection, **known, edge=edge, at=at, content_hash=content_hash, count=count
+            )
+
+
+async def edges_at(connection: Any, source: str, at: datetime, content_hash: bytes) -> list[StoredEdge]:
+    """What all files of a source have of one content at one time at which they begin or end."""
+    found = queries("log_events").edges_at(connection, source=source, at=at, content_hash=content_hash)
+    return [StoredEdge(**dict(r)) async for r in found]
+
+
+async def events_between(
+    connection: Any, start: datetime, end: datetime, sources: Sequence[str] = ()
+) -> list[LogEvent]:
+    """The events of a stretch of time, its end left out, in order of time; of all sources by default."""
+    found = queries("log_events").between(connection, start=start, end=end, sources=list(sources))
+    return [_event(record) async for record in found]
+
+
+def _event(record: Any) -> LogEvent:
+    return LogEvent(
+        at=record["at"],
+        kind=record["kind"],
+        category=Category(record["category"]),
+        level=record["level"],
+        module=record["module"],
+        message=record["message"],
+        source=record["source"],
+        offset=record["file_offset"],
+        size=record["file_size"],
+        pattern=record["pattern"],
+        symbol=record["symbol"],
+        exchange=record["exchange"],
+        side=record["side"],
+        status=record["status"],
+        position_id=record["position_id"],
+        order_id=record["order_id"],
+        quantity=record["quantity"],
+        price=record["price"],
+        latency_ms=record["latency_ms"],
+        fields=record["fields"],
+    )
+
+
+async def count_before(connection: Any, before: datetime) -> int:
+    """How many records are older than a time."""
+    count: int = await queries("log_events").count_before(connection, before=before)
+    return count
+
+
+async def drop_before(connection: Any, before: datetime) -> tuple[list[str], int]:
+    """Drops the months that lie wholly before a time and deletes what else is older: the partitions dropped, the rows deleted."""
+    asked = queries("log_events")
+    dropped: list[str] = await asked.drop_partitions(connection, before=before)
+    deleted = _affected(await asked.delete_before(connection, before=before))
+    await asked.delete_edges_before(connection, before=before)
+    return dropped, deleted
