@@ -161,8 +161,16 @@ class Settings(BaseSettings):
     log_sources: tuple[LogSource, ...] = Field(
         (), description="the bot's logs, as a JSON list of name, paths and zone"
     )
+    log_retention_days: int = Field(
+        90, ge=7, le=3650, description="days that loaded log events are kept; older records are not loaded"
+    )
     backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
+
+    @property
+    def log_retention(self) -> timedelta:
+        """log_retention_days as a time."""
+        return timedelta(days=self.log_retention_days)
 
     @property
     def used_weight_share(self) -> float:

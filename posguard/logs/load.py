@@ -251,6 +251,8 @@ async def _bulk(db: Database, sieve: _Sieve, reading: Reading, progress: Callabl
     finally:
         # a thread cannot be cancelled: it ends its batch, and only then may the file be closed
         await asyncio.wait([upcoming])
+        if not upcoming.cancelled():
+            upcoming.exception()
     return added
 
 

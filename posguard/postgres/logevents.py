@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ _EXPONENT = 1000
 
 
 class Row(NamedTuple):
-    """One row of posguard.log_events: the table's columns in their order."""
+    """One row of posguard.log_events: the table's columns in their order; `fields` is a JSON object as text."""
 
     source: str
     at: datetime
@@ -40,7 +41,7 @@ class Row(NamedTuple):
     quantity: Decimal | None
     price: Decimal | None
     latency_ms: float | None
-    fields: dict[str, str]
+    fields: str
     file_id: int
     file_offset: int
     file_size: int
@@ -93,7 +94,7 @@ def row_of(event: LogEvent, content_hash: bytes, ordinal: int, file_id: int, end
         _number(event.quantity),
         _number(event.price),
         event.latency_ms,
-        {_text(k): _text(v) for k, v in event.fields.items()} if event.fields else {},
+        json.dumps({_text(k): _text(v) for k, v in event.fields.items()}) if event.fields else "{}",
         file_id,
         event.offset,
         event.size,
