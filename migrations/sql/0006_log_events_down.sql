@@ -6,6 +6,9 @@ SET statement_timeout = '60s';
 DROP FUNCTION posguard.drop_log_partitions(timestamptz);
 -- squawk-ignore ban-drop-function
 DROP FUNCTION posguard.make_log_partition(timestamptz);
+-- squawk-ignore ban-drop-column
+ALTER TABLE posguard.runs DROP COLUMN job;
+DROP TABLE posguard.log_races;
 DROP TABLE posguard.log_intervals;
 DROP TABLE posguard.log_edges;
 DROP TABLE posguard.log_files;

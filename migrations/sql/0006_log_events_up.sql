@@ -87,6 +87,21 @@ CREATE TABLE posguard.log_intervals (
 );
 COMMENT ON TABLE posguard.log_intervals IS 'The data intervals whose loading ended well, by source: what turns up in them later is a late line.';
 
+CREATE TABLE posguard.log_races (
+    fingerprint text PRIMARY KEY REFERENCES posguard.findings (fingerprint),
+    source text NOT NULL CHECK (source <> ''),
+    at timestamptz NOT NULL,
+    symbol text NOT NULL,
+    race jsonb NOT NULL
+);
+COMMENT ON TABLE posguard.log_races IS 'What the log tells of each race that is a finding: its creates and its time line, as posguard.model.race writes them.';
+CREATE INDEX log_races_by_time ON posguard.log_races (at);
+
+-- Findings of what a log tells belong to a run as well; it looked at no venue, and says nothing of how things stand.
+ALTER TABLE posguard.runs ADD COLUMN job text NOT NULL DEFAULT 'reconcile';
+-- squawk-ignore constraint-missing-not-valid
+ALTER TABLE posguard.runs ADD CONSTRAINT runs_job_check CHECK (job IN ('reconcile', 'logs'));
+
 -- Makes the partition of a month where it is not there. The loader's role owns nothing here, so the owner's rights are lent; who
 -- may not insert may not make a partition either. Attached rather than created in place: that waits for no reader or writer.
 CREATE FUNCTION posguard.make_log_partition(of_time timestamptz) RETURNS text

@@ -291,7 +291,9 @@ async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) ->
             rows += _filled_up(sieve, found, count)
         rows.sort(key=lambda row: (row.at, row.content_hash, row.ordinal))
         added = await logevents.insert_last(connection, file.source, rows)
-        left = {tuple(u[:3]) for u in await logevents.unfinished(connection, file.source) if u.ending == "open"}
+        left = {
+            tuple(u[:3]) for u in await logevents.unfinished(connection, file.source) if u.ending == "open"
+        }
     mine = {(row.at, row.content_hash, row.ordinal) for row in rows if row.ending != "whole"}
     foreign = left - sieve.unfinished - mine
     return added, not any(_first(reading) <= at <= _last(reading) for at, _, _ in foreign)

@@ -36,6 +36,16 @@ class Kind(StrEnum):
     AGED_POSITION = "aged_position"  # D8
     UNKNOWN_STATUS = "unknown_status"
     UNRESOLVED_SYMBOL = "unresolved_symbol"
+    DUPLICATE_KEY_RACE = (
+        "duplicate_key_race"  # L3, in the bot's log: two writers, and the unique index refused one
+    )
+    SILENT_DOUBLE_CREATE = "silent_double_create"  # L4, likewise: two writers, and nothing refused either
+
+
+# What the bot's log tells of. It happened: no look at the present finds it again, or finds it gone.
+RACE_KINDS = frozenset({Kind.DUPLICATE_KEY_RACE, Kind.SILENT_DOUBLE_CREATE})
+# What a reconciliation pass looks for.
+RECONCILED_KINDS = frozenset(Kind) - RACE_KINDS
 
 
 class Severity(StrEnum):
@@ -272,8 +282,11 @@ class Pass:
         return bool(self.venues) and all(v.verdict is VerdictKind.CONCLUSIVE for v in self.venues)
 
     def judged(self, finding: Finding) -> bool:
-        """Whether this pass could have seen a finding: its venue conclusive, its key judged, its filter covering it."""
-        if not self.scope.covers(finding.exchange, finding.symbol):
+        """Whether this pass could have seen a finding: its venue conclusive, its key judged, its filter covering it.
+
+        What the log tells of is none of a pass's findings.
+        """
+        if finding.kind in RACE_KINDS or not self.scope.covers(finding.exchange, finding.symbol):
             return False
         if finding.key.market in self._inconclusive_markets:
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from posguard.model.finding import EventKind, FindingState, Proof, StoredFinding
@@ -71,6 +72,49 @@ def not_seen(stored: StoredFinding, sitting: Sitting) -> Step:
         stored, clean_passes=clean, state=FindingState.RESOLVED, resolved_at=sitting.result.finished_at
     )
     return Step(gone, ((EventKind.RESOLVED, f"not seen in {clean} complete passes"),))
+
+
+# A race counts for a week after it happened; then it is history, and resolved.
+COUNTS_FOR = timedelta(days=7)
+
+
+def told(
+    stored: StoredFinding | None,
+    seen: Finding,
+    *,
+    happened_at: datetime,
+    at: datetime,
+    run_id: int,
+    rules: tuple[IgnoreRule, ...],
+) -> Step:
+    """A finding of what happened, as a log tells of it: read again it is the same, and what is resolved or decided stays so.
+
+    What is older than COUNTS_FOR when it is first read is found and resolved at once.
+    """
+    if stored is not None:
+        again = replace(
+            stored,
+            finding=seen,
+            last_seen=max(stored.last_seen, at),
+            last_run=max(stored.last_run, run_id),
+        )
+        changed = stored.finding != seen
+        return Step(again, ((EventKind.CHANGED, changes(stored.finding, seen)),) if changed else ())
+    new = StoredFinding(0, seen, FindingState.OPEN, at, at, first_run=run_id, last_run=run_id)
+    step = Step(new, ((EventKind.FOUND, ""),))
+    rule = next((one for one in rules if one.matches(seen, at)), None)
+    if rule is not None:
+        return _dismissed_by(rule, step)
+    past = history(new, happened_at=happened_at, at=at)
+    return Step(past.after, (*step.events, *past.events))
+
+
+def history(stored: StoredFinding, *, happened_at: datetime, at: datetime) -> Step:
+    """Resolves a finding of what happened longer ago than COUNTS_FOR; one that is younger or resolved stays as it is."""
+    if stored.state is FindingState.RESOLVED or at - happened_at < COUNTS_FOR:
+        return Step(stored)
+    gone = replace(stored, state=FindingState.RESOLVED, resolved_at=at)
+    return Step(gone, ((EventKind.RESOLVED, f"it happened {(at - happened_at).days} days ago"),))
 
 
 def changes(before: Finding, after: Finding) -> str:
@@ -182,6 +226,10 @@ def _ruled(step: Step, sitting: Sitting) -> Step:
         and (not step.after.decided_by.startswith("ignore rule #") or step.after.decided_by == rule.actor)
     ):
         return step
+    return _dismissed_by(rule, step)
+
+
+def _dismissed_by(rule: IgnoreRule, step: Step) -> Step:
     dismissed = replace(
         step.after,
         state=FindingState.DISMISSED,

@@ -75,6 +75,12 @@ async def by_ids(connection: Any, ids: Collection[int]) -> dict[int, StoredFindi
     return {stored.id: stored for stored in found}
 
 
+async def by_fingerprints(connection: Any, fingerprints: Collection[str]) -> dict[str, StoredFinding]:
+    """The findings of some fingerprints, locked until the transaction ends; unknown ones are left out."""
+    found = queries("findings").by_fingerprints(connection, fingerprints=list(fingerprints))
+    return {record["fingerprint"]: _stored(record) async for record in found}
+
+
 async def events_of_run(connection: Any, run_id: int, limit: int = 500) -> list[FindingEvent]:
     """What one run changed, in order; a finding that was only seen again is not among it."""
     found = queries("findings").events_of_run(connection, run_id=run_id, limit=limit)
@@ -148,6 +154,16 @@ def _count(counts: Counter[str], step: life.Step) -> None:
         counts.update((finding.severity.value, finding.proof.value, f"kind.{finding.kind}"))
 
 
+async def write(
+    connection: Any, before: StoredFinding | None, step: life.Step, run_id: int | None
+) -> life.Step:
+    """Writes a step of a finding's life; `before` is None for a new one, which then has its id in what is returned."""
+    if before is None:
+        return await _insert(connection, step)
+    await _update(connection, before, step, run_id)
+    return step
+
+
 async def _insert(connection: Any, step: life.Step) -> life.Step:
     stored = step.after
     finding = stored.finding
@@ -169,7 +185,7 @@ async def _insert(connection: Any, step: life.Step) -> life.Step:
     return saved
 
 
-async def _update(connection: Any, before: StoredFinding, step: life.Step, run_id: int) -> list[int]:
+async def _update(connection: Any, before: StoredFinding, step: life.Step, run_id: int | None) -> list[int]:
     """Writes a step; returns the finding's id instead where only last_seen and last_run moved."""
     after = step.after
     if after == before:
@@ -181,7 +197,7 @@ async def _update(connection: Any, before: StoredFinding, step: life.Step, run_i
     return []
 
 
-async def _add_events(connection: Any, step: life.Step, run_id: int) -> None:
+async def _add_events(connection: Any, step: life.Step, run_id: int | None) -> None:
     for kind, note in step.events:
         actor = step.after.decided_by if kind is EventKind.DISMISSED else ""
         await _add_event(connection, step.after.id, kind, run_id=run_id, actor=actor, note=note)

@@ -215,6 +215,7 @@ def _event(record: Any) -> LogEvent:
         price=record["price"],
         latency_ms=record["latency_ms"],
         fields=record["fields"],
+        path=record["path"],
     )
 
 

@@ -14,7 +14,7 @@ from posguard.model.venue import VenueId, World
 from posguard.postgres.queries import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from posguard.model.finding import Pass
 
@@ -32,8 +32,9 @@ async def start_run(
     world: str = "",
     database_fingerprint: str = "",
     scope: Scope = _EVERYTHING,
+    job: str = "reconcile",
 ) -> int:
-    """Writes a run under way and returns its id; source is `cli` or `airflow`."""
+    """Writes a run under way and returns its id; source is `cli` or `airflow`, job `reconcile` or `logs`."""
     start, end = interval or (None, None)
     run_id: int = await queries("runs").start_run(
         connection,
@@ -46,8 +47,16 @@ async def start_run(
         database_fingerprint=database_fingerprint,
         scope_exchange=scope.exchange,
         scope_symbol=scope.symbol,
+        job=job,
     )
     return run_id
+
+
+async def finish_log_run(
+    connection: Any, run_id: int, *, counts: Mapping[str, int], notes: Sequence[str]
+) -> None:
+    """Ends a run that found something in the logs."""
+    await queries("runs").finish_log_run(connection, id=run_id, counts=dict(counts), notes=list(notes))
 
 
 async def finish_run(

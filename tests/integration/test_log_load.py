@@ -57,7 +57,11 @@ async def test_a_copy_that_ends_earlier_adds_nothing(db, bot_dsn):
 
 async def test_what_was_the_end_of_a_file_is_completed_by_the_lines_that_follow(db, bot_dsn):
     short = [Line(0, "start"), Line(5, "Atomic position creation failed")]
-    whole = [short[0], Line(5, short[1].text + "\nTraceback …\nDETAIL:  Key (symbol)=(KASUSDT)"), Line(9, "end")]
+    whole = [
+        short[0],
+        Line(5, short[1].text + "\nTraceback …\nDETAIL:  Key (symbol)=(KASUSDT)"),
+        Line(9, "end"),
+    ]
     await load(db, HandReading(short))
     assert stored(bot_dsn) == truth(short)
     await load(db, HandReading(whole))
@@ -94,7 +98,9 @@ async def test_what_a_column_cannot_hold_is_replaced(db, bot_dsn):
 
 LINES = st.lists(
     st.tuples(
-        st.sampled_from([0, 0, 0, 1, 1, 3000]), st.sampled_from(["x", "y", "z"]), st.sampled_from([True, True, False])
+        st.sampled_from([0, 0, 0, 1, 1, 3000]),
+        st.sampled_from(["x", "y", "z"]),
+        st.sampled_from([True, True, False]),
     ),
     min_size=1,
     max_size=24,
@@ -122,7 +128,10 @@ def cut(lines, places):
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    print_blob=True,
 )
 @given(
     steps=LINES,

@@ -9,7 +9,16 @@ import pytest
 
 from posguard.cli.reporting import CHECKS, checks, exit_code, tell, totals, why_inconclusive, worst_first
 from posguard.errors import ExitCode
-from posguard.model.finding import Finding, Kind, Pass, Proof, Severity, VenueVerdict, VerdictKind
+from posguard.model.finding import (
+    RECONCILED_KINDS,
+    Finding,
+    Kind,
+    Pass,
+    Proof,
+    Severity,
+    VenueVerdict,
+    VerdictKind,
+)
 from posguard.model.position import PositionSide
 from posguard.model.run import RunOutcome
 from posguard.model.venue import VenueId, World
@@ -70,7 +79,7 @@ def test_what_is_dismissed_does_not_count():
 
 
 def test_every_kind_has_its_check():
-    assert {kind for _, kind, _ in CHECKS} == set(Kind)
+    assert {kind for _, kind, _ in CHECKS} == RECONCILED_KINDS
 
 
 def test_zero_is_unknown_where_a_venue_could_not_be_judged():

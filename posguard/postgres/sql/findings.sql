@@ -8,6 +8,9 @@ WHERE state <> 'resolved' OR fingerprint = ANY(:seen::text [])
 ORDER BY id
 FOR UPDATE;
 
+-- name: by_fingerprints
+SELECT * FROM posguard.findings WHERE fingerprint = ANY(:fingerprints::text []) ORDER BY id FOR UPDATE;
+
 -- name: unresolved
 SELECT * FROM posguard.findings
 WHERE state <> 'resolved'

@@ -77,11 +77,15 @@ SELECT head_hash, edge, count FROM posguard.log_edges
 WHERE source = :source AND at = :at AND content_hash = :content_hash;
 
 -- name: between
-SELECT * FROM posguard.log_events
+SELECT
+    e.*,
+    coalesce(f.path, '') AS path
+FROM posguard.log_events AS e
+LEFT JOIN posguard.log_files AS f ON e.file_id = f.id
 WHERE
-    at >= :start AND at < :end
-    AND (cardinality(:sources::text []) = 0 OR source = ANY(:sources::text []))
-ORDER BY at, source, file_id, file_offset;
+    e.at >= :start AND e.at < :end
+    AND (cardinality(:sources::text []) = 0 OR e.source = ANY(:sources::text []))
+ORDER BY e.at, e.source, e.file_id, e.file_offset, e.ordinal;
 
 -- name: count_before$
 SELECT count(*) FROM posguard.log_events WHERE at < :before;

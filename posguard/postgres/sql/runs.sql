@@ -1,11 +1,11 @@
 -- name: start_run$
 INSERT INTO posguard.runs (
     started_at, source, external_id, interval_start, interval_end, world, database_fingerprint,
-    scope_exchange, scope_symbol
+    scope_exchange, scope_symbol, job
 )
 VALUES (
     :started_at, :source, :external_id, :interval_start, :interval_end, :world, :database_fingerprint,
-    :scope_exchange, :scope_symbol
+    :scope_exchange, :scope_symbol, :job
 )
 RETURNING id;
 
@@ -23,6 +23,11 @@ SET
     statistics = :statistics
 WHERE id = :id AND outcome = 'running';
 
+-- name: finish_log_run!
+UPDATE posguard.runs
+SET finished_at = clock_timestamp(), outcome = 'problems', counts = :counts, notes = :notes
+WHERE id = :id AND outcome = 'running';
+
 -- name: fail_run!
 UPDATE posguard.runs
 SET finished_at = clock_timestamp(), outcome = 'failed', notes = :notes
@@ -38,7 +43,7 @@ VALUES (
 );
 
 -- name: recent_runs
--- Newest first; before is the id of the oldest one already shown.
+-- The passes, newest first; before is the id of the oldest one already shown.
 SELECT
     r.*,
     coalesce(
@@ -50,7 +55,7 @@ SELECT
         '[]'
     ) AS venues
 FROM posguard.runs AS r
-WHERE :before::bigint IS NULL OR r.id < :before
+WHERE r.job = 'reconcile' AND (:before::bigint IS NULL OR r.id < :before)
 ORDER BY r.id DESC
 LIMIT :limit;
 
@@ -90,12 +95,12 @@ SELECT oid::text || ':' || datname FROM pg_catalog.pg_database WHERE datname = c
 SELECT
     (
         SELECT id FROM posguard.runs
-        WHERE outcome <> 'running' AND scope_exchange = '' AND scope_symbol = ''
+        WHERE job = 'reconcile' AND outcome <> 'running' AND scope_exchange = '' AND scope_symbol = ''
         ORDER BY id DESC LIMIT 1
     ) AS ended,
     (
         SELECT id FROM posguard.runs
-        WHERE outcome IN ('clean', 'problems') AND scope_exchange = '' AND scope_symbol = ''
+        WHERE job = 'reconcile' AND outcome IN ('clean', 'problems') AND scope_exchange = '' AND scope_symbol = ''
         ORDER BY id DESC LIMIT 1
     ) AS complete;
 

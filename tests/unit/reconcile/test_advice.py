@@ -70,6 +70,8 @@ def test_a_kind_has_a_repair_or_none():
         Kind.AGED_POSITION,
         Kind.UNKNOWN_STATUS,
         Kind.UNRESOLVED_SYMBOL,
+        Kind.DUPLICATE_KEY_RACE,
+        Kind.SILENT_DOUBLE_CREATE,
     }
 
 
