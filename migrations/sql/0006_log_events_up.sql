@@ -7,7 +7,7 @@ CREATE TABLE posguard.log_events (
     at timestamptz NOT NULL,
     content_hash bytea NOT NULL CHECK (octet_length(content_hash) = 16),
     ordinal bigint NOT NULL CHECK (ordinal >= 0),
-    ending text NOT NULL DEFAULT 'whole' CHECK (ending IN ('whole', 'open', 'torn')),
+    complete boolean NOT NULL,
     kind text NOT NULL CHECK (kind <> ''),
     category text NOT NULL CHECK (category <> ''),
     level text NOT NULL,
@@ -31,10 +31,10 @@ CREATE TABLE posguard.log_events (
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE posguard.log_events IS 'One row per record of the bot''s logs that a pattern knows; loaded again it is the same row. Partitions are months in UTC, made by posguard.make_log_partition.';
 COMMENT ON COLUMN posguard.log_events.ordinal IS 'Which of the records with the same source, time and content it is, from 0.';
-COMMENT ON COLUMN posguard.log_events.ending IS 'whole: another record follows it; open: it was the last of its file and lines of it may follow; torn: and its line had no end.';
+COMMENT ON COLUMN posguard.log_events.complete IS 'False for what was the last record of its file: further lines of it may come.';
 COMMENT ON COLUMN posguard.log_events.file_id IS 'The row of posguard.log_files whose load brought it; file_offset and file_size are bytes of that file as it reads uncompressed.';
 CREATE INDEX log_events_by_symbol ON posguard.log_events (symbol, at) WHERE symbol IS NOT NULL;
-CREATE INDEX log_events_unfinished ON posguard.log_events (source, at) WHERE ending <> 'whole';
+CREATE INDEX log_events_incomplete ON posguard.log_events (source, at) WHERE NOT complete;
 
 CREATE TABLE posguard.log_files (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -52,6 +52,8 @@ CREATE TABLE posguard.log_files (
     bytes_skipped bigint CHECK (bytes_skipped >= 0),
     first_at timestamptz,
     last_at timestamptz,
+    earliest timestamptz,
+    latest timestamptz,
     events bigint CHECK (events >= 0),
     new_events bigint CHECK (new_events >= 0),
     refused bigint CHECK (refused >= 0),
@@ -60,7 +62,7 @@ CREATE TABLE posguard.log_files (
 );
 COMMENT ON TABLE posguard.log_files IS 'One row per load of a file; without finished_at it is under way or died, and what it had loaded stays.';
 COMMENT ON COLUMN posguard.log_files.head_hash IS 'Of the first record''s line: it tells a file again under another name, compressed or grown.';
-COMMENT ON COLUMN posguard.log_files.first_at IS 'The time of the file''s first record, whether an event or not; last_at that of the last one read.';
+COMMENT ON COLUMN posguard.log_files.first_at IS 'The time of the file''s first record, whether an event or not; last_at that of the last one; earliest and latest are those of its events.';
 CREATE INDEX log_files_by_head ON posguard.log_files (source, head_hash) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE posguard.log_edges (

@@ -34,14 +34,13 @@ class Reading(Protocol):
     """One file as it is read: its events in order, and once they have been read, what the whole of it was.
 
     `first_at` and `last_at` are the times of its first and last record, whether an event or not; `bytes_read` are its bytes
-    uncompressed; `torn` says that its last line has no end.
+    uncompressed. A record whose line breaks off at the end is not among its events.
     """
 
     first_at: datetime | None
     last_at: datetime | None
     bytes_read: int
     bytes_skipped: int
-    torn: bool
 
     def __iter__(self) -> Iterator[LogEvent]:
         """The events, in the order of the file; each call reads anew."""
@@ -70,14 +69,6 @@ class Wanted:
     covered: Sequence[Interval] = ()
     read_up_to: int = 0
 
-    @property
-    def span(self) -> Interval | None:
-        """The time in which a wanted record can lie; None where any can."""
-        if self.interval is None:
-            return None
-        stretches = [self.interval, *self.covered]
-        return min(start for start, _ in stretches), max(end for _, end in stretches)
-
     def takes(self, event: LogEvent) -> bool:
         """Whether the load takes an event."""
         if self.interval is None or self.interval[0] <= event.at < self.interval[1]:
@@ -87,7 +78,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What one load of a file did. `refused` counts records older than retention allows, or of a time yet to come."""
+    """What one load of a file did. `refused` counts records older than retention allows, or of a time yet to come.
+
+    `earliest` and `latest` are those of all its events, taken or not.
+    """
 
     file: LogFile
     file_id: int
@@ -95,6 +89,8 @@ class Loaded:
     new_events: int
     refused: int
     oldest_refused: datetime | None
+    earliest: datetime | None
+    latest: datetime | None
     bytes_read: int
     bytes_skipped: int
     first_at: datetime | None
@@ -132,9 +128,9 @@ async def load_file(
     now = datetime.now(UTC)
     added = 0
     for _ in range(_TRIES):
-        sieve = _Sieve(file_id, wanted, oldest=now - retention, latest=now + AHEAD)
+        sieve = _Sieve(file_id, wanted, oldest=now - retention, newest=now + AHEAD)
         async with db.connection() as connection:
-            sieve.unfinished = {tuple(u[:3]) for u in await logevents.unfinished(connection, file.source)}
+            sieve.incomplete = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
         added += await _bulk(db, sieve, reading, progress)
         more, complete = await _ends(db, file, sieve, reading)
         added += more
@@ -147,6 +143,8 @@ async def load_file(
         new_events=added,
         refused=sieve.refused,
         oldest_refused=sieve.oldest_refused,
+        earliest=sieve.earliest,
+        latest=sieve.latest,
         bytes_read=reading.bytes_read,
         bytes_skipped=reading.bytes_skipped,
         first_at=reading.first_at,
@@ -160,6 +158,8 @@ async def load_file(
             bytes_skipped=found.bytes_skipped,
             first_at=found.first_at,
             last_at=found.last_at,
+            earliest=found.earliest,
+            latest=found.latest,
             events=found.events,
             new_events=found.new_events,
             refused=found.refused,
@@ -174,22 +174,24 @@ class _Sieve:
     file_id: int
     wanted: Wanted
     oldest: datetime
-    latest: datetime
-    unfinished: set[tuple[datetime, bytes, int]] = field(default_factory=set)
+    newest: datetime
+    incomplete: set[Identity] = field(default_factory=set)
     events: int = 0
     refused: int = 0
     oldest_refused: datetime | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
     held: list[tuple[Identity, LogEvent]] = field(default_factory=list)
 
     def batches(self, reading: Reading) -> Iterator[list[Row]]:
-        """The rows that can go in at once; afterwards `held` has the rest: both ends, and what is known unfinished."""
+        """The rows that can go in at once; afterwards `held` has the rest: both ends, and what is known in part."""
         first: datetime | None = None
         waiting: list[tuple[Identity, LogEvent]] = []
         for identity, event in identified(reading):
             if not self._takes(event):
                 continue
             first = first or event.at
-            if event.at == first or identity in self.unfinished:
+            if event.at == first or identity in self.incomplete:
                 self.held.append((identity, event))
                 continue
             waiting.append((identity, event))
@@ -210,9 +212,14 @@ class _Sieve:
             yield self._rows(inside)
 
     def _takes(self, event: LogEvent) -> bool:
+        at = event.at
+        if self.earliest is None or at < self.earliest:
+            self.earliest = at
+        if self.latest is None or at > self.latest:
+            self.latest = at
         if not self.wanted.takes(event):
             return False
-        if not self.oldest <= event.at <= self.latest:
+        if not self.oldest <= at <= self.newest:
             self.refused += 1
             self.oldest_refused = min(event.at, self.oldest_refused or event.at)
             return False
@@ -266,16 +273,15 @@ async def _make_partitions(db: Database, rows: Sequence[Row], known: set[tuple[i
 
 async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) -> tuple[int, bool]:
     """Loads what was held back; returns how many rows were new, and False where another load has meanwhile left
-    something unfinished that this file may have whole.
+    something incomplete that this file may have whole.
     """
     edges: dict[tuple[Edge, datetime, bytes], list[tuple[Identity, LogEvent]]] = defaultdict(list)
     rows: list[Row] = []
     for identity, event in sieve.held:
         last = _is_last(event, reading)
-        torn = last and reading.torn
         edge = edge_of(identity.at, _first(reading), _last(reading))
-        rows.append(_ended(sieve, identity, event, "torn" if torn else "open" if last else "whole"))
-        if edge and not torn:
+        rows.append(row_of(event, identity.content_hash, identity.ordinal, sieve.file_id, complete=not last))
+        if edge:
             edges[edge, identity.at, identity.content_hash].append((identity, event))
     await _make_partitions(db, rows, set())
     async with db.transaction() as connection:
@@ -290,17 +296,11 @@ async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) ->
             count = records_at_edge(EdgeSight(s.head_hash, Edge(s.edge), s.count) for s in sights)
             rows += _filled_up(sieve, found, count)
         rows.sort(key=lambda row: (row.at, row.content_hash, row.ordinal))
-        added = await logevents.insert_last(connection, file.source, rows)
-        left = {
-            tuple(u[:3]) for u in await logevents.unfinished(connection, file.source) if u.ending == "open"
-        }
-    mine = {(row.at, row.content_hash, row.ordinal) for row in rows if row.ending != "whole"}
-    foreign = left - sieve.unfinished - mine
-    return added, not any(_first(reading) <= at <= _last(reading) for at, _, _ in foreign)
-
-
-def _ended(sieve: _Sieve, identity: Identity, event: LogEvent, ending: str) -> Row:
-    return row_of(event, identity.content_hash, identity.ordinal, sieve.file_id, ending)
+        added = await logevents.insert_last(connection, rows)
+        left = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
+    mine = {Identity(row.at, row.content_hash, row.ordinal) for row in rows if not row.complete}
+    foreign = left - sieve.incomplete - mine
+    return added, not any(_first(reading) <= one.at <= _last(reading) for one in foreign)
 
 
 def _filled_up(sieve: _Sieve, found: Sequence[tuple[Identity, LogEvent]], count: int) -> list[Row]:

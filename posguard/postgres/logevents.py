@@ -25,7 +25,7 @@ class Row(NamedTuple):
     at: datetime
     content_hash: bytes
     ordinal: int
-    ending: str
+    complete: bool
     kind: str
     category: str
     level: str
@@ -47,13 +47,12 @@ class Row(NamedTuple):
     file_size: int
 
 
-class Unfinished(NamedTuple):
-    """A record that was the last of its file when it was read: more of it may be found elsewhere."""
+class Incomplete(NamedTuple):
+    """The identity of a record that was the last of its file when it was read: more of it may be found elsewhere."""
 
     at: datetime
     content_hash: bytes
     ordinal: int
-    ending: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +64,22 @@ class StoredEdge:
     count: int
 
 
-def row_of(event: LogEvent, content_hash: bytes, ordinal: int, file_id: int, ending: str = "whole") -> Row:
+def row_of(event: LogEvent, content_hash: bytes, ordinal: int, file_id: int, *, complete: bool = True) -> Row:
     """The row of an event; what a column cannot hold (a NUL, half a character, an id of thirty digits) is replaced or left out."""
     position_id = event.position_id
     if position_id is not None and not -_BIGINT <= position_id < _BIGINT:
         position_id = None
-    message = event.message
-    if ending == "torn":
-        message = message.rstrip("\ufffd")
     return Row(
         event.source,
         event.at,
         content_hash,
         ordinal,
-        ending,
+        complete,
         _text(event.kind),
         event.category.value,
         _text(event.level),
         _text(event.module),
-        _text(message),
+        _text(event.message),
         event.pattern,
         _text_or_none(event.symbol),
         _text_or_none(event.exchange),
@@ -130,12 +126,11 @@ async def insert_events(connection: Any, rows: Sequence[Row]) -> int:
     return _affected(await queries("log_events").take_over(connection))
 
 
-async def insert_last(connection: Any, source: str, rows: Sequence[Row]) -> int:
+async def insert_last(connection: Any, rows: Sequence[Row]) -> int:
     """As insert_events, and what was the end of a file before and is known better now is completed."""
     added = await insert_events(connection, rows)
     await queries("log_events").complete(connection)
-    gone = _affected(await queries("log_events").drop_torn(connection, source=source))
-    return added - gone
+    return added
 
 
 async def _stage(connection: Any, rows: Sequence[Row]) -> None:
@@ -147,9 +142,9 @@ def _affected(status: str) -> int:
     return int(status.rpartition(" ")[2])
 
 
-async def unfinished(connection: Any, source: str) -> list[Unfinished]:
+async def incomplete(connection: Any, source: str) -> list[Incomplete]:
     """The records of a source that were the last of their files."""
-    return [Unfinished(**dict(r)) async for r in queries("log_events").unfinished(connection, source=source)]
+    return [Incomplete(**dict(r)) async for r in queries("log_events").incomplete(connection, source=source)]
 
 
 async def take_source_turn(connection: Any, source: str) -> None:

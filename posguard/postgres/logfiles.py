@@ -16,14 +16,14 @@ Interval = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A file as the longest look at it found it: its size as it lies there, its bytes uncompressed, its times."""
+    """A file as the longest look at it found it: its size as it lies there, its bytes uncompressed, the times of its events."""
 
     head_hash: bytes
     path: str
     size: int | None
     bytes_read: int
-    first_at: datetime | None
-    last_at: datetime | None
+    earliest: datetime | None
+    latest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ async def finish(
     bytes_skipped: int,
     first_at: datetime | None,
     last_at: datetime | None,
+    earliest: datetime | None,
+    latest: datetime | None,
     events: int,
     new_events: int,
     refused: int,
@@ -82,6 +84,8 @@ async def finish(
         bytes_skipped=bytes_skipped,
         first_at=first_at,
         last_at=last_at,
+        earliest=earliest,
+        latest=latest,
         events=events,
         new_events=new_events,
         refused=refused,

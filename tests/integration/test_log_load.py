@@ -70,19 +70,6 @@ async def test_what_was_the_end_of_a_file_is_completed_by_the_lines_that_follow(
     assert stored(bot_dsn) == truth(whole)
 
 
-@pytest.mark.parametrize("torn_first", [True, False])
-async def test_a_torn_line_gives_way_to_the_whole_one(db, bot_dsn, torn_first):
-    lines = [Line(0, "start"), Line(5, "Created position #2548"), Line(9, "end")]
-    files = [HandReading(lines[:2], missing=3), HandReading(lines)]
-    await load(db, *(files if torn_first else files[::-1]))
-    assert stored(bot_dsn) == truth(lines)
-
-
-async def test_a_torn_line_that_nobody_has_whole_is_kept(db, bot_dsn):
-    await load(db, HandReading([Line(0, "start"), Line(5, "Created position #2548")], missing=3))
-    assert [text for _, text, _ in stored(bot_dsn)] == ["start", "Created position #2"]
-
-
 async def test_records_older_than_retention_are_counted_and_left_out(db, bot_dsn):
     ago = -100 * 24 * 3600 * 1000
     (found,) = await load(db, HandReading([Line(ago, "old"), Line(0, "new")]))

@@ -4,7 +4,7 @@ SELECT posguard.make_log_partition(:of_time);
 -- name: make_staging!
 -- For one transaction, so that a pooler in transaction mode is fine.
 CREATE TEMPORARY TABLE log_events_staging (
-    source text, at timestamptz, content_hash bytea, ordinal bigint, ending text, kind text, category text, level text,
+    source text, at timestamptz, content_hash bytea, ordinal bigint, complete boolean, kind text, category text, level text,
     module text, message text, pattern text, symbol text, exchange text, side text, status text, position_id bigint,
     order_id text, quantity numeric, price numeric, latency_ms double precision, fields text, file_id bigint,
     file_offset bigint, file_size bigint
@@ -13,11 +13,11 @@ CREATE TEMPORARY TABLE log_events_staging (
 -- name: take_over!
 -- In the order of the key: two loads of the same records at once wait for each other and never in a circle.
 INSERT INTO posguard.log_events (
-    source, at, content_hash, ordinal, ending, kind, category, level, module, message, pattern, symbol, exchange, side,
+    source, at, content_hash, ordinal, complete, kind, category, level, module, message, pattern, symbol, exchange, side,
     status, position_id, order_id, quantity, price, latency_ms, fields, file_id, file_offset, file_size
 )
 SELECT
-    source, at, content_hash, ordinal, ending, kind, category, level, module, message, pattern, symbol, exchange, side,
+    source, at, content_hash, ordinal, complete, kind, category, level, module, message, pattern, symbol, exchange, side,
     status, position_id, order_id, quantity, price, latency_ms, fields::jsonb, file_id, file_offset, file_size
 FROM pg_temp.log_events_staging
 ORDER BY source, at, content_hash, ordinal
@@ -27,29 +27,19 @@ ON CONFLICT (source, at, content_hash, ordinal) DO NOTHING;
 -- What was read when it was the last of its file, and is longer now or is followed by another record.
 UPDATE posguard.log_events AS e
 SET
-    ending = s.ending, kind = s.kind, category = s.category, message = s.message, pattern = s.pattern, symbol = s.symbol,
+    complete = s.complete, kind = s.kind, category = s.category, message = s.message, pattern = s.pattern, symbol = s.symbol,
     exchange = s.exchange, side = s.side, status = s.status, position_id = s.position_id, order_id = s.order_id,
     quantity = s.quantity, price = s.price, latency_ms = s.latency_ms, fields = s.fields::jsonb, file_id = s.file_id,
     file_offset = s.file_offset, file_size = s.file_size
 FROM pg_temp.log_events_staging AS s
 WHERE
     e.source = s.source AND e.at = s.at AND e.content_hash = s.content_hash AND e.ordinal = s.ordinal
-    AND e.ending <> 'whole'
-    AND (s.ending = 'whole' OR length(s.message) > length(e.message));
+    AND NOT e.complete
+    AND (s.complete OR s.file_size > e.file_size);
 
--- name: drop_torn!
--- A line that was cut gives way to the line that begins like it.
-DELETE FROM posguard.log_events AS e
-USING posguard.log_events AS w
-WHERE
-    e.source = :source AND e.ending = 'torn'
-    AND w.source = e.source AND w.at = e.at AND w.level = e.level AND w.module = e.module
-    AND w.content_hash <> e.content_hash AND length(w.message) > length(e.message)
-    AND starts_with(w.message, e.message);
-
--- name: unfinished
-SELECT at, content_hash, ordinal, ending FROM posguard.log_events
-WHERE source = :source AND ending <> 'whole';
+-- name: incomplete
+SELECT at, content_hash, ordinal FROM posguard.log_events
+WHERE source = :source AND NOT complete;
 
 -- name: take_source_turn$
 SELECT pg_advisory_xact_lock(hashtextextended('posguard.log_events.source ' || :source::text, 0));

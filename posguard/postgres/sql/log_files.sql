@@ -7,7 +7,7 @@ RETURNING id;
 UPDATE posguard.log_files
 SET
     finished_at = clock_timestamp(), bytes_read = :bytes_read, bytes_skipped = :bytes_skipped, first_at = :first_at,
-    last_at = :last_at, events = :events, new_events = :new_events, refused = :refused
+    last_at = :last_at, earliest = :earliest, latest = :latest, events = :events, new_events = :new_events, refused = :refused
 WHERE id = :id;
 
 -- name: read_up_to$
@@ -17,7 +17,7 @@ WHERE source = :source AND head_hash = :head_hash AND finished_at IS NOT NULL;
 
 -- name: known
 -- The times that a file holds, by the longest look at it.
-SELECT DISTINCT ON (head_hash) head_hash, size, path, bytes_read, first_at, last_at FROM posguard.log_files
+SELECT DISTINCT ON (head_hash) head_hash, size, path, bytes_read, earliest, latest FROM posguard.log_files
 WHERE source = :source AND finished_at IS NOT NULL
 ORDER BY head_hash, bytes_read DESC, id DESC;
 
