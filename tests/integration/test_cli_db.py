@@ -154,7 +154,7 @@ def with_roles(bare_bot_dsn, roles, tmp_path):
     assert (printed.code, printed.err) == (0, "")
     for _ in range(2):
         run_script(bare_bot_dsn, printed.out)
-    for role in ("migration", "reader", "cleanup"):
+    for role in ("migration", "reader", "core", "cleanup"):
         run_script(bare_bot_dsn, f"ALTER ROLE {roles}_{role} PASSWORD '{PASSWORD}'")
     yield bare_bot_dsn, roles
     for role in ("cleanup", "core", "reader", "migration"):
@@ -177,6 +177,10 @@ def test_the_printed_roles_work_and_may_no_more_than_they_say(with_roles, tmp_pa
         )
         for table in ("positions", "orders", "events", "trailing_stop_state"):
             connection.execute(f"SELECT count(*) FROM monitoring.{table}")
+        connection.execute("SELECT posguard.make_log_partition(now())")
+        connection.execute("SELECT posguard.drop_log_partitions(now() - interval '90 days')")
+    for taken in ("make_log_partition(now())", "drop_log_partitions(now() - interval '90 days')"):
+        refused(under(dsn, f"{prefix}_core"), f"SELECT posguard.{taken}")
     assert posguard("db", "check", folder=tmp_path, POSGUARD_DSN=reader).code == 0
     change = "UPDATE monitoring.positions SET status = 'closed'"
     add = "INSERT INTO monitoring.events (event_type) VALUES ('x')"

@@ -23,6 +23,12 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE posguard.%I OWNER TO posguard_migration', owned.relname);
     END LOOP;
+    -- They make and drop partitions of a table of this schema, with the rights of their own owner.
+    FOR owned IN SELECT p.oid::regprocedure AS signature FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'posguard'::regnamespace AND p.proname IN ('make_log_partition', 'drop_log_partitions')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO posguard_migration', owned.signature);
+    END LOOP;
 END
 $$;
 GRANT USAGE ON SCHEMA monitoring TO posguard_migration;

@@ -212,3 +212,45 @@ def test_a_run_recorded_late_never_turns_the_clock_back():
     before = stored(last_seen=AT + 5 * HOUR, last_run=12)
     after = life.seen_again(before, SEEN, sitting(1, run=9)).after
     assert (after.last_seen, after.last_run) == (AT + 5 * HOUR, 12)
+
+
+RACE = replace(SEEN, kind=Kind.DUPLICATE_KEY_RACE, subject="bot 2025-10-22T21:50:40.981Z")
+
+
+def told(before, *, hours=1, seen=RACE, rules=()):
+    return life.told(before, seen, happened_at=AT, at=AT + hours * HOUR, run_id=4, rules=rules)
+
+
+def test_a_race_read_again_is_the_same_finding_and_opens_nothing():
+    first = told(None)
+    assert kinds(first) == [EventKind.FOUND]
+    assert first.after.state is FindingState.OPEN
+    again = told(first.after, hours=2)
+    assert kinds(again) == []
+    assert (again.after.state, again.after.last_seen) == (FindingState.OPEN, AT + 2 * HOUR)
+    resolved = replace(first.after, state=FindingState.RESOLVED, resolved_at=AT + HOUR)
+    assert told(resolved, hours=3).after.state is FindingState.RESOLVED
+    dismissed = replace(first.after, state=FindingState.DISMISSED, decided_by="ann")
+    assert told(dismissed, hours=3).after.state is FindingState.DISMISSED
+
+
+def test_no_pass_resolves_a_race_however_often_it_does_not_see_it():
+    race = told(None).after
+    for hours in range(2, 9):
+        race = life.not_seen(race, sitting(hours)).after
+    assert (race.state, race.clean_passes) == (FindingState.OPEN, 0)
+
+
+def test_a_race_is_history_after_a_week_and_at_once_where_it_is_read_later():
+    race = told(None).after
+    week = 7 * 24
+    assert life.history(race, happened_at=AT, at=AT + (week - 1) * HOUR).events == ()
+    step = life.history(race, happened_at=AT, at=AT + week * HOUR)
+    assert kinds(step) == [EventKind.RESOLVED]
+    assert step.after.resolved_at == AT + week * HOUR
+    assert life.history(step.after, happened_at=AT, at=AT + 2 * week * HOUR).events == ()
+    assert kinds(told(None, hours=week)) == [EventKind.FOUND, EventKind.RESOLVED]
+
+
+def test_an_ignore_rule_dismisses_a_race():
+    assert told(None, rules=(RULE,)).after.state is FindingState.DISMISSED
