@@ -261,6 +261,21 @@ async def entry_sent_once(lab: Lab, _monkeypatch: Any) -> list[str]:
     return unless(times == 1, f"the entry was sent {times} times")
 
 
+async def looked_up_first(lab: Lab, _monkeypatch: Any) -> list[str]:
+    """A market order that was filled frees its client id: the venue would take the same one once more."""
+    lab.venue.mood.sends = ["unanswered"]
+    await lab.core().open(request(SYMBOL))
+    bought = lab.scene.books()[SYMBOL].entries
+    return unless(bought == (ONE,), f"after an answer that was lost the venue sold {bought}")
+
+
+async def looked_up_by_a_successor(lab: Lab, _monkeypatch: Any) -> list[str]:
+    await _half_way(lab, "after send entry")
+    found = await lab.settled()
+    bought = lab.scene.books()[SYMBOL].entries
+    return [*found, *unless(bought == (ONE,), f"whoever took the row over bought again: {bought}")]
+
+
 async def partial_fill(lab: Lab, _monkeypatch: Any) -> list[str]:
     lab.venue.mood.fill = Decimal("0.4")
     await lab.core().open(request(SYMBOL))

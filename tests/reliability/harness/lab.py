@@ -31,12 +31,15 @@ class Lab:
     database: Database
 
     def __post_init__(self) -> None:
+        self._undo: list[str] = []
         self._indexes = [self.scene.rows(_INDEX, name)[0]["text"] for name in _GUARDS]
         self.reset()
 
     def reset(self) -> None:
         """Empty tables with all their guards, an empty book, a new clock."""
         self.scene.forget()
+        while self._undo:
+            self.do(self._undo.pop())
         self.no_index()
         for text in self._indexes:
             self.do(text)
@@ -59,6 +62,17 @@ class Lab:
         """Layer 2 and the bot's own index are gone until the next reset; what repeats the predicate has to be patched out too."""
         for name in _GUARDS:
             self.do(f"DROP INDEX IF EXISTS monitoring.{name}")
+
+    def alter(self, statement: str, back: str) -> None:
+        """A change of the database itself, taken back at the next reset."""
+        self.do(statement)
+        self._undo.append(back)
+
+    def redefine(self, function: str, old: str, new: str) -> None:
+        """A function of the database with a part of its text replaced, until the next reset."""
+        text = self.scene.rows("SELECT pg_get_functiondef(%s::regproc) AS text", function)[0]["text"]
+        assert old in text, f"{function} has no {old}"
+        self.alter(text.replace(old, new), text)
 
     def row(self, number: int | None = None) -> dict[str, Any]:
         """A row, the last one by default."""
@@ -88,4 +102,8 @@ class Lab:
 async def lab_of(dsn: str) -> AsyncIterator[Lab]:
     """A lab on a database whose bot's tables carry the upgrade."""
     async with await Database.open(SecretStr(dsn), size=4) as database:
-        yield Lab(Scene.of(dsn, 1), database)
+        lab = Lab(Scene.of(dsn, 1), database)
+        try:
+            yield lab
+        finally:
+            lab.reset()
