@@ -31,8 +31,8 @@ test: check ## the whole suite on all cores, on the embedded server or the one o
 	@$(PY) -m pytest tests --ignore tests/unit -q -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: reliability
-reliability: install ## the reliability suite in its long form: a table of figures, and their seed (POSGUARD_SEED repeats it)
-	@tools/reliability.sh
+reliability: install ## all of the reliability suite in its long form, one table at the end (POSGUARD_SEED repeats it, PARTS=races,explore)
+	@PARTS="$(PARTS)" ARGS="$(ARGS)" $(PY) tools/reliability.py
 
 .PHONY: reliability-races
 reliability-races: install ## 30 000 races of each scenario against the corrected core, about half an hour (RUNS=, SEED=, SCENARIOS=A,B)
@@ -54,8 +54,8 @@ bench-core: install ## opens a second and percentiles of the trading core beside
 	@$(PY) tools/bench_core.py $(ARGS)
 
 .PHONY: reliability-cleanup
-reliability-cleanup: install ## 1 000 cleanups beside a signal writer (POSGUARD_SEED repeats one)
-	@POSGUARD_RELIABILITY=long $(PY) -m pytest tests/reliability/test_cleanup_writer.py -q
+reliability-cleanup: install ## 1 000 cleanups beside a signal writer, and one killed at each of its steps (POSGUARD_SEED repeats one)
+	@PARTS=cleanup ARGS="$(ARGS)" $(PY) tools/reliability.py
 
 .PHONY: bench-cleanup
 bench-cleanup: install ## 10 000 findings planned and stored; the bar is 5 s

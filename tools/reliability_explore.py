@@ -13,6 +13,8 @@ import os
 import secrets
 import sys
 
+from figures import note
+
 from posguard.race.explore import Aim, Tally, explore, usual_casts
 from posguard.race.explore_actors import Cast
 
@@ -27,6 +29,7 @@ async def run(arguments: argparse.Namespace) -> int:
     for aim in _aims(arguments):
         for tally in await explore(aim):
             print(_line(aim, tally))
+            _note(aim, tally)
             caught = bool(tally.bad)
             if caught != (aim.core == "defective"):
                 wrong = 1
@@ -58,6 +61,20 @@ def _aims(arguments: argparse.Namespace) -> list[Aim]:
         aims += [Aim("corrected", (cast,), samples=each, seed=seed, crash=True) for cast in larger]
         aims.append(Aim("corrected", small, limit=40, seed=seed, http=True))
     return aims
+
+
+def _note(aim: Aim, tally: Tally) -> None:
+    """The old core has to be caught: what is bad about it is that nothing went wrong."""
+    old = aim.core == "defective"
+    name = f"{'the old core, ' * old}schedules: {tally.cast.title}{' by HTTP' * aim.http}"
+    bad = int(not tally.bad) if old else tally.bad
+    told = f"caught {tally.bad} times" if old else ", every one" * tally.every
+    note(
+        name,
+        tally.run,
+        bad,
+        f"{tally.schedules} walked{told}, {tally.drawn} drawn, {tally.deaths} with a death",
+    )
 
 
 def _line(aim: Aim, tally: Tally) -> str:

@@ -362,6 +362,7 @@ def seen_order(row: Row, listed: Listed) -> SeenOrder:
         reduce_only=flag(row, "reduceOnly"),
         updated_at=optional_moment(row, "updateTime"),
         became=optional_text(row, "actualOrderId") if algo else None,
+        created_at=optional_moment(row, "createTime" if algo else "time"),
     )
 
 

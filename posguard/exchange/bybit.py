@@ -281,6 +281,7 @@ def seen_order(row: Row, listed: Listed) -> SeenOrder:
         trigger_price=price(row, "triggerPrice"),
         reduce_only=flag(row, "reduceOnly"),
         updated_at=optional_moment(row, "updatedTime"),
+        created_at=optional_moment(row, "createdTime"),
     )
 
 

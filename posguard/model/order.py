@@ -75,6 +75,7 @@ class SeenOrder:
     reduce_only: bool
     updated_at: datetime | None
     became: str | None = None
+    created_at: datetime | None = None
 
     @property
     def only_reduces(self) -> bool:

@@ -401,6 +401,7 @@ def _seen(order: Order, child: Order | None) -> SeenOrder:
         reduce_only=order.reduce_only,
         updated_at=_at(order.updated_ms),
         became=order.child_id or None,
+        created_at=_at(order.created_ms),
     )
 
 

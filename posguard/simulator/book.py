@@ -6,7 +6,8 @@ Every change goes through it, so what the wires answer and what the control API 
 import random
 import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -52,12 +53,22 @@ class Book:
         # Prices to come, one step after the other: what a scenario wants to happen.
         self.script: deque[Mapping[str, Any]] = deque()
         self._numbers = dict(_FIRST_NUMBER)
+        self._instant: int | None = None
 
     # -- time and ids
 
     def now(self) -> int:
         """The book's own time; fills and orders carry it."""
-        return self.clock.now_ms()
+        return self.clock.now_ms() if self._instant is None else self._instant
+
+    @contextmanager
+    def one_instant(self) -> Iterator[None]:
+        """What happens inside happens at one time, as a venue's engine stamps an order and the fills it makes."""
+        outer, self._instant = self._instant, self.now()
+        try:
+            yield
+        finally:
+            self._instant = outer
 
     def venue_now(self, venue: Venue) -> int:
         """The time a venue shows and checks signatures by: the clock and the skew set for it."""

@@ -37,6 +37,11 @@ STRAIGHT = Twist()
 
 def place(book: Book, account: Account, intent: Intent, twist: Twist = STRAIGHT) -> Order:
     """Accept an order and let it trade; Refused leaves no trace."""
+    with book.one_instant():
+        return _place(book, account, intent, twist)
+
+
+def _place(book: Book, account: Account, intent: Intent, twist: Twist) -> Order:
     market = book.market(account.venue, intent.symbol)
     _check_mode(account, intent)
     _check_filters(market, intent)

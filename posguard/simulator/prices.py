@@ -23,6 +23,11 @@ def set_price(
 
 def settle(book: Book, market: Market) -> list[Order]:
     """Let every account of the venue feel the market's present price."""
+    with book.one_instant():
+        return _settle(book, market)
+
+
+def _settle(book: Book, market: Market) -> list[Order]:
     fired: list[Order] = []
     for account in list(book.accounts.values()):
         if account.venue != market.venue:

@@ -8,6 +8,7 @@ goes out. A stop is cancelled only where the position is proven flat or is cover
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, assert_never
 
 from posguard.model.order import OrderState, Outcome, Sight
@@ -18,10 +19,11 @@ from posguard.trading.stops import decide_active, decide_stop, fixed_stop, looke
 from posguard.trading.troubles import alert, failed, flagged
 
 if TYPE_CHECKING:
-    from decimal import Decimal
+    from collections.abc import Sequence
 
     from posguard.model.managed import ManagedRow
     from posguard.model.order import SeenOrder
+    from posguard.model.venue import Fill, VenuePosition
     from posguard.trading.facts import Facts, Step
 
 
@@ -111,7 +113,9 @@ def _found(row: ManagedRow, facts: Facts, order: SeenOrder) -> Step:
     )
     part = "" if order.filled == row.quantity else f" of {row.quantity}"
     filled = filled.but(stop_loss_price=stop_for(filled, facts))
-    return Move(filled, f"filled {order.filled}{part} at {price}", since=order.updated_at)
+    # An order that rested was filled sooner than it last changed.
+    since = order.created_at or order.updated_at
+    return Move(filled, f"filled {order.filled}{part} at {price}", since=since)
 
 
 def _absent(row: ManagedRow, facts: Facts) -> Step:
@@ -137,27 +141,30 @@ def _absent(row: ManagedRow, facts: Facts) -> Step:
         # one that names another order is the attempt's before, which may be seconds old
         and fill.client_order_id in {None, row.entry_client_id}
     ]
-    opened = sum((f.quantity for f in mine), start=row.quantity * 0)
-    if not opened:
+    if not mine:
         return failed(row, "the venue knows neither order nor fill of it")
     held = next(
         (p for p in look.positions if (p.symbol, p.position_side) == (row.symbol, row.position_side)), None
     )
     if held is None or held.side is not row.side:
-        return _give_up(row, f"the venue filled {opened} and shows no position")
-    return _by_position(row, facts, min(row.quantity, opened, held.quantity), held.entry_price)
+        return _give_up(row, f"the venue filled {mine[0].quantity} and shows no position")
+    return _by_position(row, facts, held, mine)
 
 
-def _by_position(row: ManagedRow, facts: Facts, quantity: Decimal, price: Decimal | None) -> Step:
+def _by_position(row: ManagedRow, facts: Facts, held: VenuePosition, mine: Sequence[Fill]) -> Step:
+    quantity = min(row.quantity, held.quantity, sum((fill.quantity for fill in mine), start=Decimal(0)))
+    orders = {fill.order_id for fill in mine}
     filled = row.but(
         status=Status.ENTRY_PLACED,
         quantity=quantity,
-        entry_price=price or row.entry_price,
+        entry_price=held.entry_price or row.entry_price,
+        exchange_order_id=orders.pop() if len(orders) == 1 else None,
         needs_attention=False,
         attention_reason=None,
     )
     filled = filled.but(stop_loss_price=stop_for(filled, facts))
-    return Move(filled, f"fills and position of the venue show {quantity}")
+    since = min(fill.at for fill in mine)
+    return Move(filled, f"fills and position of the venue show {quantity}", since=since)
 
 
 def _unresolved(row: ManagedRow, why: str) -> Step:

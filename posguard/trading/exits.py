@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from posguard.model.managed import OURS, ROLLED_BACK, intent_of
 from posguard.model.order import OrderState, Outcome, Sight, Why
 from posguard.model.position import Side, Status
+from posguard.model.protection import protection_of
 from posguard.trading.facts import Ask, Cancel, Move, Need, Order, Send, Wait
 from posguard.trading.troubles import alert, flagged
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from posguard.model.managed import ManagedRow
     from posguard.model.order import Lookup, OrderReply
     from posguard.model.venue import Fill, VenuePosition, VenueSnapshot
@@ -161,11 +164,11 @@ def proven_gone(row: ManagedRow, facts: Facts, why: str) -> Step:
     if row.stop_client_id is not None and facts.stop is None:
         return Ask(Need.STOP)
     by_stop = _filled(facts.stop) if facts.stop is not None else Decimal(0)
-    if by_stop >= row.quantity - facts.rule.lot_step:
+    if row.quantity - by_stop < facts.rule.lot_step:
         return _end(row, facts, "stop_loss" if row.exit_reason is None else why)
     if facts.fills is None:
         return Ask(Need.FILLS)
-    if facts.fills.complete and _closed(row, facts.fills.fills) >= row.quantity - facts.rule.lot_step:
+    if facts.fills.complete and row.quantity - _closed(row, facts.fills.fills) < facts.rule.lot_step:
         return _end(row, facts, row.exit_reason or "closed on the venue")
     return flagged(row, "the venue shows no position, and no fill or stop explains it")
 
@@ -177,17 +180,29 @@ def _closed(row: ManagedRow, fills: tuple[Fill, ...]) -> Decimal:
     the history has it, tells the two apart by the venue's own clock; without one, an order of another request counts for nothing.
     """
     against = row.side is Side.SHORT
-    entered = min((fill.at for fill in fills if fill.order_id == row.exchange_order_id), default=None)
+    mine = [fill for fill in fills if fill.order_id == row.exchange_order_id]
+    entered = min(mine, key=_sequence, default=None)
     return sum(
         (
             fill.quantity
             for fill in fills
             if fill.buys is against
             and fill.position_side is row.position_side
-            and (fill.at >= entered if entered is not None else not _of_another(row, fill))
+            and (_follows(row, entered, fill) if entered is not None else not _of_another(row, fill))
         ),
         Decimal(0),
     )
+
+
+def _sequence(fill: Fill) -> tuple[datetime, int]:
+    return fill.at, int(fill.trade_id) if fill.trade_id.isdecimal() else 0
+
+
+def _follows(row: ManagedRow, entered: Fill, fill: Fill) -> bool:
+    """Whether a fill came after the row's first one. In one millisecond numbered trades tell, else the order's name, else nobody."""
+    if fill.at != entered.at or (fill.trade_id.isdecimal() and entered.trade_id.isdecimal()):
+        return _sequence(fill) > _sequence(entered)
+    return (fill.client_order_id or "").startswith(intent_of(row.request_key))
 
 
 def _of_another(row: ManagedRow, fill: Fill) -> bool:
@@ -224,17 +239,11 @@ def _may_go(row: ManagedRow, facts: Facts, look: VenueSnapshot) -> bool:
     held = position_in(look, row)
     if held is None:
         return True
-    others = sum(
-        (
-            order.quantity if order.quantity is not None else held.quantity
-            for order in look.orders
-            if order.symbol == row.symbol
-            and order.position_side is row.position_side
-            and order.conditional
-            and order.only_reduces
-            and order.buys is (row.side is Side.SHORT)
-            and order.client_order_id != row.stop_client_id
-        ),
-        Decimal(0),
-    )
-    return held.stop_loss is not None or others >= held.quantity - facts.rule.lot_step
+    leg = (row.symbol, row.position_side)
+    others = [
+        order
+        for order in look.orders
+        if (order.symbol, order.position_side) == leg and order.client_order_id != row.stop_client_id
+    ]
+    guard = protection_of(held, others, facts.rule.lot_step)
+    return guard.covers and held.quantity - guard.covered < facts.rule.lot_step

@@ -16,6 +16,8 @@ from posguard.trading.facts import Ask, Cancel, Leave, Move, Need, Order, Send, 
 from posguard.trading.troubles import flagged
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from posguard.model.managed import ManagedRow
     from posguard.model.order import OrderReply, SeenOrder
     from posguard.model.protection import Protection
@@ -55,7 +57,9 @@ def away(price: Decimal, percent: Decimal, side: Side, rule: MarketRule) -> Deci
     return max(on_tick(found, rule), rule.tick_size)
 
 
-def fixed_stop(row: ManagedRow, facts: Facts, why: str, *, again: bool = False) -> Step:
+def fixed_stop(
+    row: ManagedRow, facts: Facts, why: str, *, again: bool = False, since: datetime | None = None
+) -> Step:
     """Writes the next stop's client id down, which is what allows it to be sent."""
     attempt = row.attempt + 1
     return Move(
@@ -68,7 +72,14 @@ def fixed_stop(row: ManagedRow, facts: Facts, why: str, *, again: bool = False) 
         why,
         unsent=True,
         again=again,
+        since=since,
     )
+
+
+def _ended_at(facts: Facts) -> datetime | None:
+    """When the row's stop went, as the venue tells it; None where it does not."""
+    order = facts.stop.order if facts.stop is not None else None
+    return order.updated_at if order is not None and order.state is not OrderState.LIVE else None
 
 
 def looked_gone(row: ManagedRow, facts: Facts) -> Step | None:
@@ -233,8 +244,10 @@ def verified(row: ManagedRow, facts: Facts) -> Step:
         return Leave(settled=True)
     now = row.but(quantity=held.quantity)
     if not guard.covers:
+        if row.stop_client_id is not None and facts.stop is None:
+            return Ask(Need.STOP)
         why = f"the venue holds {held.quantity} and {guard.guard} of a stop-loss"
-        return fixed_stop(now, facts, why)
+        return fixed_stop(now, facts, why, since=_ended_at(facts))
     return _covered(row, now, facts, orders, guard)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from posguard.model.position import Status
 from posguard.model.transitions import BIRTHS, may_become
 from posguard.trading import Result, TradingCore
+from tests.reliability.test_mutants import MUTANTS, UPGRADE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "core.md").read_text(encoding="utf-8")
@@ -61,3 +62,9 @@ def test_the_tests_it_names_exist():
     assert named
     for name in named:
         assert list((ROOT / "tests").rglob(name)), name
+
+
+def test_every_mutant_is_told():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    table = page.split("| taken out | killed by |\n", 1)[1].split("\n\n")[0].splitlines()[1:]
+    assert table == [f"| {one.name} | {one.check.__name__} |" for one in (*MUTANTS, *UPGRADE)]

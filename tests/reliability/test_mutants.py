@@ -211,6 +211,10 @@ def keeping_statements(real):
     return create
 
 
+def only_the_first(real):
+    return lambda row, after: real(row, after) and row.stop_loss_order_id is None
+
+
 def sent_again(real, outcome):
     def entry(row, facts):
         told = facts.reply.outcome if facts.reply is not None else None
@@ -275,6 +279,8 @@ MUTANTS = [
     Mutant("ORD-9: somebody is told", checks.somebody_is_told, around(driver.Driver, "_advance", silenced)),
     Mutant("ORD-10: what is adopted", checks.adopted, put(synchroniser.Synchroniser, "_adopt", nothing)),
     Mutant("ORD-10: the gap on record", checks.gap_on_record, put(driver, "_naked", lambda _row, _after: False)),
+    Mutant("ORD-10: a later gap too", checks.second_gap, around(driver, "_naked", only_the_first)),
+    Mutant("ORD-10: a gap from the moment the stop went", checks.second_gap, put(stops, "_ended_at", lambda _facts: None)),
     Mutant("ORD-11: a key names one attempt", checks.asked_again, sql(managed._STANDING, r"p\.request_key = (\$\d+)", r"\1::text IS NULL")),
     Mutant("ORD-12: the kill switch", checks.kill_switch, put(ports.Switch, "held", lambda _self: "")),
     Mutant("ORD-12: the kill switch of another process", checks.kill_switch_of_another, sql(managed._STANDING, r"k\.engaged", "false AS engaged")),

@@ -16,6 +16,7 @@ from posguard.model.managed import client_id
 from posguard.model.position import PositionKey, PositionSide, Status
 from posguard.model.transitions import Origin
 from posguard.postgres import managed
+from posguard.simulator import orders
 from posguard.trading import Result, TradingCore
 from tests.reliability.harness.lab import SYMBOL, Lab
 from tests.reliability.harness.scene import ONE, request
@@ -340,6 +341,22 @@ async def adopted(lab: Lab, _monkeypatch: Any) -> list[str]:
 async def gap_on_record(lab: Lab, _monkeypatch: Any) -> list[str]:
     await lab.core().open(request(SYMBOL))
     return lab.scene.gaps_tell()
+
+
+async def second_gap(lab: Lab, _monkeypatch: Any) -> list[str]:
+    """Somebody takes the stop away, and the synchroniser puts another one there: that is a gap too, from the venue's time on."""
+    await lab.core().open(request(SYMBOL))
+    book = lab.scene.simulator.book
+    account = book.account("binance")
+    (stop,) = account.open_orders.values()
+    orders.cancel(book, account, stop)
+    await lab.core().synchronise()
+    times = len(lab.scene.uncovered(SYMBOL))
+    return [
+        *unless(times in {1, 2}, f"{times} times without a stop"),
+        *lab.scene.gaps_tell(),
+        *lab.scene.broken(),
+    ]
 
 
 async def asked_again(lab: Lab, _monkeypatch: Any) -> list[str]:

@@ -18,10 +18,13 @@ from posguard.race.books import add_markets, book_facts, clear, race_symbols
 from posguard.race.judge import BookFact, Due, RowFact, judge
 from posguard.race.venue import InProcessVenue
 from posguard.simulator import Simulator
+from posguard.simulator.ledger import signed
 from posguard.trading import CoreSettings, OpenRequest, before_send
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+
+    from posguard.simulator.records import Order
 
 ONE = Decimal("61.8")
 _numbers = itertools.count(1)
@@ -122,22 +125,31 @@ class Scene:
         exchange: Any = self.exchange
         return book_facts(self.simulator.book, exchange, self.symbols)
 
-    def uncovered(self, symbol: str) -> tuple[datetime, datetime | None] | None:
-        """From when to when the venue held a position of this symbol that no stop covered; None where it never did.
+    def uncovered(self, symbol: str) -> list[Span]:
+        """Every time, by the venue's book, at which it held more of this symbol than live stops covered; the last may have no end.
 
-        From the entry's own time, as the venue tells it: between two readings of a clock a busy machine may take its time.
+        What nobody traded (a position that was put there) counts from the first row on: nobody knows since when it stood.
         """
         exchange: Any = self.exchange
         account = self.simulator.book.account(exchange)
-        mine = [order for order in account.orders.values() if order.symbol == symbol]
-        entries = [o.updated_ms for o in mine if o.filled and not o.reduces and o.origin == "user"]
-        if not entries:
-            return None
-        began = min(entries)
-        stops = [order.created_ms for order in mine if order.conditional]
-        gone = [f.time_ms for f in account.fills if f.symbol == symbol and f.closed]
-        ended = min((ms for ms in stops + gone if ms >= began), default=None)
-        return _moment(began), None if ended is None else _moment(ended)
+        fills = [fill for fill in account.fills if fill.symbol == symbol]
+        traded = [(fill.time_ms, signed(fill.side, fill.qty)) for fill in fills]
+        leg = self.simulator.book.position(account, symbol)
+        put = (leg.amount if leg else Decimal(0)) - sum((qty for _, qty in traded), Decimal(0))
+        if put:
+            seen = self.rows(
+                "SELECT min(inserted_at) AS at FROM monitoring.positions WHERE symbol = %s", symbol
+            )
+            traded.append((_milliseconds(seen[0]["at"] or datetime.now(UTC)), put))
+        stops = [
+            _Stop(order.created_ms, _ended(order, account.orders.get(order.child_id)), order.side, order.qty)
+            for order in account.orders.values()
+            if order.symbol == symbol
+            and order.conditional
+            and order.reduces
+            and order.purpose != "take_profit"
+        ]
+        return list(_uncovered(traded, stops))
 
     # -- verdicts
 
@@ -198,30 +210,77 @@ class Scene:
         return (found[0]["last"] - began).total_seconds() if found[0]["last"] is not None else 0.0
 
     def gaps_tell(self) -> list[str]:
-        """Positions whose time without a stop, by the venue's book, is not within what is on record."""
+        """Times without a stop, by the venue's book, that are not within a protection gap on record."""
         records = defaultdict(list)
         for gap in self.rows(
             "SELECT p.symbol, g.began, g.ended FROM posguard.protection_gaps AS g"
             " JOIN monitoring.positions AS p ON p.id = g.position_id ORDER BY g.id"
         ):
-            records[gap["symbol"]].append(gap)
-        wrong = []
-        for symbol in self.symbols:
-            naked = self.uncovered(symbol)
-            if naked is None or naked[1] is None:
-                continue
-            mine = records[symbol]
-            if not mine or mine[0]["began"] > naked[0] + _TICK or mine[-1]["ended"] + _TICK < naked[1]:
-                wrong.append(f"{symbol}: naked {naked[0]} to {naked[1]}, on record {mine}")
-        return wrong
+            records[gap["symbol"]].append((gap["began"], gap["ended"]))
+        return [
+            f"{symbol}: naked from {began} to {ended}, on record {records[symbol]}"
+            for symbol in self.symbols
+            for began, ended in self.uncovered(symbol)
+            if not any(_within(began, ended, gap) for gap in records[symbol])
+        ]
 
 
+Span = tuple[datetime, datetime | None]
 _TICK = timedelta(milliseconds=1)  # what the book's clock leaves off
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """From when to when a stop was live, and what it would have closed."""
+
+    began: int
+    ended: int | None
+    side: str
+    quantity: Decimal
+
+
+def _ended(order: Order, child: Order | None) -> int | None:
+    """A stop that fired covers until what it became has traded."""
+    return None if order.waiting else max(order.updated_ms, child.updated_ms if child else 0)
+
+
+def _uncovered(traded: Sequence[tuple[int, Decimal]], stops: Sequence[_Stop]) -> Iterator[Span]:
+    """The spans between the moments at which anything changed, joined."""
+    ends = [stop.ended for stop in stops if stop.ended is not None]
+    moments = sorted({at for at, _ in traded} | {stop.began for stop in stops} | set(ends))
+    since: int | None = None
+    for at in moments:
+        amount = sum((quantity for when, quantity in traded if when <= at), Decimal(0))
+        closing = "sell" if amount > 0 else "buy"
+        covered = sum(
+            (
+                stop.quantity
+                for stop in stops
+                if stop.began <= at and (stop.ended is None or stop.ended > at) and stop.side == closing
+            ),
+            Decimal(0),
+        )
+        if covered < abs(amount):
+            since = at if since is None else since
+        elif since is not None:
+            yield _moment(since), _moment(at)
+            since = None
+    if since is not None:
+        yield _moment(since), None
+
+
+def _within(began: datetime, ended: datetime | None, gap: Span) -> bool:
+    first, last = gap
+    return first <= began + _TICK and (last is None or (ended is not None and ended <= last + _TICK))
 
 
 def _fact(row: dict[str, Any]) -> RowFact:
     told = row["needs_attention"] or row["status"] == "unresolved"
     return RowFact(row["id"], row["status"], row["quantity"], row["inserted_at"], row["closed_at"], told)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -30,6 +31,7 @@ from posguard.trading.decide import decide
 from posguard.trading.facts import Ask, Cancel, Facts, Leave, Move, Need, Order, Send, Wait, Wish
 
 AT = datetime(2025, 10, 22, 21, 50, tzinfo=UTC)
+MS = timedelta(milliseconds=1)
 ONE = Decimal(1)
 BOTH = PositionSide.BOTH
 VENUE = VenueId("binance")
@@ -232,7 +234,11 @@ TABLE = [
      facts(reply=reply(Outcome.REJECTED), snapshots=(look(held()),)), S.PENDING_SL),
     ("active, looked after: covered", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
      facts(wish=Wish(verify=True), snapshots=(look(held(), orders=(stop_order(),)),)), Leave),
+    ("active, looked after: uncovered, since when", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
+     facts(wish=Wish(verify=True), snapshots=(look(held()),)), Need.STOP),
     ("active, looked after: uncovered", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
+     facts(wish=Wish(verify=True), snapshots=(look(held()),), stop=UNKNOWN), S.PENDING_SL),
+    ("active, looked after: uncovered, its stop never was its own", row(S.ACTIVE, stop_loss_order_id="9"),
      facts(wish=Wish(verify=True), snapshots=(look(held()),)), S.PENDING_SL),
     ("active, looked after: the other side", row(S.ACTIVE, stop_loss_order_id="9", **STOPPED),
      facts(wish=Wish(verify=True), snapshots=(look(held(side=Side.SHORT)),)), S.ACTIVE),
@@ -297,6 +303,105 @@ def test_the_stop_is_sized_from_the_fill():
     assert decide(fixed.row, facts(newborn=True, unsent=True)) == Send(
         Order.STOP, Decimal("0.4"), Decimal("2.850")
     )
+
+
+def named(*sides, order_ids=None, names=None, trades=None, at=None):
+    """Fills of one unit each, told apart by side, order, name, trade and time; what is not told is as `fills` has it."""
+    made = fills(*sides).fills
+    changes = {"order_id": order_ids, "client_order_id": names, "trade_id": trades, "at": at}
+    told = [{name: values[n] for name, values in changes.items() if values} for n in range(len(made))]
+    return FillHistory(
+        VENUE,
+        AT,
+        frozenset({"APTUSDT"}),
+        tuple(replace(f, **t) for f, t in zip(made, told, strict=True)),
+        True,
+    )
+
+
+OURS, ANOTHERS = client_id(KEY, "c", 3), client_id("another", "c", 1)
+BOUNDARIES = [
+    ("a moment before the entry", named("-1", "1", order_ids="89", at=(AT - MS, AT)), False),
+    ("a moment after it", named("-1", "1", order_ids="89", at=(AT + MS, AT)), True),
+    ("after it, by whoever", named("1", "-1", order_ids="98", names=(None, ANOTHERS)), True),
+    ("in its millisecond, an earlier trade", named("-1", "1", order_ids="89", trades=("9", "10"), at=(AT, AT)), False),
+    ("in its millisecond, a later trade", named("1", "-1", order_ids="98", trades=("9", "10"), at=(AT, AT)), True),
+    ("in its millisecond, trades without numbers, of nobody known",
+     named("1", "-1", order_ids="98", trades=("f", "a"), at=(AT, AT)), False),
+    ("in its millisecond, trades without numbers, by the row's own order",
+     named("1", "-1", order_ids="98", names=(None, OURS), trades=("f", "a"), at=(AT, AT)), True),
+    ("in its millisecond, trades without numbers, by another's order",
+     named("1", "-1", order_ids="98", names=(None, ANOTHERS), trades=("f", "a"), at=(AT, AT)), False),
+    ("between two fills of the entry", named("1", "-1", "1", order_ids="989", at=(AT, AT + MS, AT + 2 * MS)), True),
+    ("bought, not sold", named("1", "1", order_ids="98"), False),
+    ("all but one step", named("1", "-0.9", order_ids="98"), False),
+    ("all but less than a step", named("1", "-0.95", order_ids="98"), True),
+    ("in two parts", named("1", "-0.5", "-0.5", order_ids="987"), True),
+    ("in two parts, one of them before the entry", named("-0.5", "1", "-0.5", order_ids="897"), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "ends"), [case[1:] for case in BOUNDARIES], ids=[c[0] for c in BOUNDARIES])
+def test_what_closed_a_row_that_is_gone(known, ends):
+    step = decide(row(S.ENTRY_PLACED, exchange_order_id="9"), facts(snapshots=(look(), look()), fills=known))
+    assert step.row.status is (S.CLOSED if ends else S.ENTRY_PLACED), step
+    assert step.row.needs_attention is not ends
+
+
+def test_a_row_of_one_lot_step_is_closed_by_evidence_too():
+    """The tolerance of the lot step is the whole of it."""
+    least = row(S.ENTRY_PLACED, quantity=RULE.lot_step, exchange_order_id="0")
+    gone = facts(snapshots=(look(), look()), fills=fills("0.1"))
+    assert decide(least, gone).row.needs_attention
+    stopped = row(S.ENTRY_PLACED, quantity=RULE.lot_step, **STOPPED)
+    unfired = facts(
+        snapshots=(look(), look()), stop=found(OrderState.CANCELED, stop=True), fills=fills("0.1")
+    )
+    assert decide(stopped, unfired).row.needs_attention
+    assert decide(least, gone.but(fills=fills("0.1", "-0.1"))).row.status is S.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("size", "orders", "goes"),
+    [
+        ("0.1", (), False),
+        ("1", (stop_order(name="theirs"),), True),
+        (
+            "1",
+            (replace(stop_order(name="theirs"), kind=OrderKind.TAKE_PROFIT, trigger_price=Decimal(4)),),
+            False,
+        ),
+        ("1", (stop_order("0.9", name="theirs"),), False),
+    ],
+    ids=["one lot step", "covered", "a take-profit is no stop", "one step short"],
+)
+def test_a_stop_goes_only_where_what_stands_is_covered_without_it(size, orders, goes):
+    known = facts(
+        rivals=(),
+        rest=ONE,
+        closes=(found(OrderState.FILLED, "1"),),
+        stop=LIVE,
+        snapshots=(look(held(size), orders=orders),),
+    )
+    step = decide(row(S.CLOSING, **{**STOPPED, **OUT}), known)
+    assert isinstance(step, Cancel) is goes, step
+
+
+def test_a_gap_begins_where_the_position_does():
+    """An entry that rested and was cancelled, one that fills alone show, a stop that somebody took away."""
+    rested = replace(seen(OrderState.CANCELED, "0.4"), created_at=AT - timedelta(seconds=3))
+    assert decide(row(S.SUBMITTING), facts(entry=Lookup(Sight.FOUND, rested))).since == AT - timedelta(
+        seconds=3
+    )
+    by_fills = facts(entry=ABSENT, conclusive=True, fills=fills("0.6", "0.4"), snapshots=(look(held()),))
+    step = decide(row(S.UNRESOLVED), by_fills)
+    assert (step.since, step.row.quantity, step.row.exchange_order_id) == (AT, ONE, None)
+    one_order = named("0.6", "0.4", order_ids="33")
+    assert decide(row(S.UNRESOLVED), by_fills.but(fills=one_order)).row.exchange_order_id == "3"
+    taken = facts(
+        wish=Wish(verify=True), snapshots=(look(held()),), stop=found(OrderState.CANCELED, stop=True)
+    )
+    assert decide(row(S.ACTIVE, stop_loss_order_id="9", **STOPPED), taken).since == AT
 
 
 def test_a_rivals_share_is_left():
