@@ -207,6 +207,9 @@ class Binance:
                 self._history(client, "fapiPrivateGetAllOrders", listed, start, end),
             )
             triggered = {str(row["actualOrderId"]): row for row in algo if row.get("actualOrderId")}
+            if not _ids(trades) <= {*_ids(plain), *triggered, *forced}:
+                # an order that had rested for a while before it traded
+                plain += await self._history(client, "fapiPrivateGetAllOrders", listed, before, start)
             named = {str(row.get("orderId")): str(row.get("clientOrderId") or "") for row in plain}
         with as_answer(f"fills of {listed.symbol}"):
             fills = [_fill(row, listed, triggered, forced, named) for row in trades]
@@ -272,6 +275,10 @@ class Binance:
             ip_restricted=None,
             notes=("this world tells what the account may do, not what the key may",),
         )
+
+
+def _ids(rows: Sequence[Row]) -> set[str]:
+    return {str(row.get("orderId")) for row in rows}
 
 
 async def _windows(

@@ -18,6 +18,7 @@ from posguard.model.transitions import Origin
 from posguard.postgres.queries import Statement
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime, timedelta
 
     from posguard.model.managed import Alert, Birth
@@ -30,6 +31,7 @@ _BIRTH = Statement("managed", "give_birth")
 _GAP = Statement("managed", "open_gap")
 _ADVANCE = Statement("managed", "advance")
 _RIVALS = Statement("managed", "rivals")
+_OTHERS_ORDERS = Statement("managed", "others_orders")
 _ROW = Statement("managed", "row")
 _CLAIM = Statement("managed", "claim")
 _RENEW = Statement("managed", "renew")
@@ -57,6 +59,14 @@ class Moved(NamedTuple):
 
     row: ManagedRow
     engaged: bool
+
+
+class Due(NamedTuple):
+    """The ids of the rows that are due, oldest first; whether the kill switch was engaged then, and why."""
+
+    ids: tuple[int, ...]
+    engaged: bool
+    switch_reason: str
 
 
 def lock_key(key: PositionKey) -> int:
@@ -196,6 +206,19 @@ async def rivals(connection: Any, row: ManagedRow) -> tuple[Rival, ...]:
     )
 
 
+async def others_orders(connection: Any, row: ManagedRow, order_ids: Collection[str]) -> frozenset[str]:
+    """Which of some of the venue's order ids are those of other rows of the row's market, ended ones included."""
+    found = await _OTHERS_ORDERS.rows(
+        connection,
+        id=row.id,
+        exchange=row.exchange,
+        account=row.account,
+        symbol=row.symbol,
+        order_ids=list(order_ids),
+    )
+    return frozenset(order_ids) & {order for one in found for order in one}
+
+
 async def read_row(connection: Any, position_id: int) -> ManagedRow | None:
     """The row of an id; None where there is none that the core manages."""
     return _managed(await _ROW.row(connection, id=position_id))
@@ -224,9 +247,12 @@ async def give_back(connection: Any, row: ManagedRow, *, settled: bool) -> None:
     await _GIVE_BACK.do(connection, id=row.id, fencing=row.fencing, settled=settled)
 
 
-async def due(connection: Any, settle: timedelta) -> tuple[int, ...]:
-    """The ids of the rows that somebody has to go on with, oldest first."""
-    return tuple(found["id"] for found in await _DUE.rows(connection, settle=settle))
+async def due(connection: Any, settle: timedelta) -> Due:
+    """The rows that somebody has to go on with, oldest first, and the kill switch where there is any."""
+    found = await _DUE.rows(connection, settle=settle)
+    if not found:
+        return Due((), engaged=False, switch_reason="")
+    return Due(tuple(one["id"] for one in found), bool(found[0]["engaged"]), str(found[0]["reason"]))
 
 
 async def owned(connection: Any, venue: VenueId) -> tuple[OwnedRow, ...]:

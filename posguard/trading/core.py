@@ -21,6 +21,7 @@ from posguard.model.venue import VenueId
 from posguard.postgres import managed
 from posguard.trading.asking import birth_of, key_of, positive
 from posguard.trading.driver import Driver
+from posguard.trading.external import external_reason
 from posguard.trading.facts import Wish
 from posguard.trading.ports import Ports, Switch
 from posguard.trading.settings import CoreSettings
@@ -113,6 +114,13 @@ class TradingCore:
         return await self._shielded(self._open(birth, gateway, rule))
 
     async def _open(self, birth: Birth, gateway: TradingGateway, rule: MarketRule) -> Opened:
+        if self._ports.settings.refuses_external:
+            try:
+                reason = await external_reason(self._ports, gateway, birth)
+            except RetryableError as error:
+                reason = f"the database did not answer ({error.message})"
+            if reason:
+                return Opened(Result.REFUSED, None, f"{reason}; nothing was written or sent")
         leased_at = self._ports.settings.clock.monotonic()
         mine = f"{self._ports.owner}/{secrets.token_hex(4)}"  # this open's, beside others of this process
         try:
@@ -133,9 +141,12 @@ class TradingCore:
         """Layers 1 and 2, in one transaction."""
         ports = self._ports
         await ports.checkpoint("before insert")
+        asked = ports.switch.asked()
         async with ports.database.transaction() as connection:
             await managed.take_lock(connection, birth.key)
             there = await managed.standing(connection, birth.key, birth.request_key)
+            ports.switch.told(asked, engaged=there.engaged, reason=there.switch_reason)
+            there = there._replace(engaged=ports.switch.engaged, switch_reason=ports.switch.reason)
             row = None
             if there.asked is None and there.held is None and not there.engaged:
                 row = await managed.give_birth(
@@ -146,7 +157,6 @@ class TradingCore:
                     lease_owner=lease_owner,
                 )
         await ports.checkpoint("after insert")
-        ports.switch.engaged, ports.switch.reason = there.engaged, there.switch_reason
         return row if row is not None else await self._not_born(birth, there)
 
     async def _not_born(self, birth: Birth, there: managed.Standing) -> Opened:
@@ -277,15 +287,19 @@ class TradingCore:
 
     async def recover(self) -> Pass:
         """One pass over the rows that nobody goes on with: each is claimed and driven by what the venue really holds."""
+        switch = self._ports.switch
+        asked = switch.asked()
         async with self._ports.database.connection() as connection:
-            ids = await managed.due(connection, self._ports.settings.settle_after)
+            found = await managed.due(connection, self._ports.settings.settle_after)
+        if found.ids:
+            switch.told(asked, engaged=found.engaged, reason=found.switch_reason)
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(position_id: int) -> ManagedRow | None:
             async with gate:
                 return await self._recover_one(position_id)
 
-        ended = await asyncio.gather(*(one(each) for each in ids), return_exceptions=True)
+        ended = await asyncio.gather(*(one(each) for each in found.ids), return_exceptions=True)
         for error in ended:  # after all rows had their turn
             if isinstance(error, BaseException):
                 raise error
@@ -345,17 +359,19 @@ class TradingCore:
     async def stop_all(self, reason: str) -> None:
         """Engages the kill switch: from now on no core on this database sends any order, this one from this moment on.
 
-        Stops that stand keep standing. Positions without one are flagged with an alert and protected after `resume`.
+        Stops that stand keep standing. Positions without one are flagged with an alert and protected after `resume`. Where the
+        database does not take it (DatabaseUnavailableError), this core stays stopped until its own `resume`.
         """
-        self._ports.switch.engaged, self._ports.switch.reason = True, reason
+        self._ports.switch.pressed(reason)
         async with self._ports.database.connection() as connection:
             await managed.throw_switch(connection, engaged=True, reason=reason, actor=self._ports.owner)
+        self._ports.switch.kept()
 
     async def resume(self) -> None:
         """Releases the kill switch for every core on this database."""
         async with self._ports.database.connection() as connection:
             await managed.throw_switch(connection, engaged=False, reason="", actor=self._ports.owner)
-        self._ports.switch.engaged, self._ports.switch.reason = False, ""
+        self._ports.switch.released()
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """What is begun is carried through though the caller is cancelled: protection does not hang on a caller's patience."""

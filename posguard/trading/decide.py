@@ -138,8 +138,9 @@ def _absent(row: ManagedRow, facts: Facts) -> Step:
         for fill in facts.fills.fills
         if fill.buys is buys
         and fill.position_side is row.position_side
-        # one that names another order is the attempt's before, which may be seconds old
+        # One that is known to be another order's is the attempt's before, or a hand's; what is nobody's may be this one's.
         and fill.client_order_id in {None, row.entry_client_id}
+        and fill.order_id not in facts.others
     ]
     if not mine:
         return failed(row, "the venue knows neither order nor fill of it")

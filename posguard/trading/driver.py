@@ -24,7 +24,7 @@ from posguard.trading.permit import Permit, permitted
 if TYPE_CHECKING:
     from posguard.exchange.gateway import TradingGateway
     from posguard.model.managed import ManagedRow, Rival
-    from posguard.model.venue import MarketRule
+    from posguard.model.venue import FillHistory, MarketRule
     from posguard.trading.facts import Wish
     from posguard.trading.ports import Ports
 
@@ -57,7 +57,8 @@ class Driver:
 
     async def drive(self, row: ManagedRow, *, newborn: bool = False, wish: Wish | None = None) -> ManagedRow:
         """The row as this owner leaves it. Raises DatabaseUnavailableError where the database stays away; the row is durable."""
-        facts = Facts(self.rule, self.ports.settings, newborn=newborn, wish=wish)
+        engaged = self.ports.switch.engaged
+        facts = Facts(self.rule, self.ports.settings, newborn=newborn, engaged=engaged, wish=wish)
         self._turn_to(row)
         try:
             for _ in range(_MOST_STEPS):
@@ -136,9 +137,11 @@ class Driver:
             if not _made(row, step):
                 return row, await self._refused(row, facts, step), False
             # Only the acknowledgement was lost: the row is as this owner made it.
+            asked = self.ports.switch.asked()
             async with self.ports.database.connection() as connection:
-                self.ports.switch.engaged, self.ports.switch.reason = await managed.switch(connection)
-            moved = managed.Moved(row, engaged=self.ports.switch.engaged)
+                engaged, reason = await managed.switch(connection)
+            self.ports.switch.told(asked, engaged=engaged, reason=reason)
+            moved = managed.Moved(row, engaged=engaged)
         await self.ports.checkpoint(f"after {step.row.status}")
         await self.ports.announce(step.alert)
         if ends:
@@ -162,13 +165,14 @@ class Driver:
         return self._fresh(facts).but(unsent=step.unsent, engaged=engaged, rest=step.rest, tries=tries)
 
     def _fresh(self, facts: Facts) -> Facts:
-        return Facts(self.rule, self.ports.settings, newborn=facts.newborn, wish=facts.wish)
+        kept = Facts(self.rule, self.ports.settings, newborn=facts.newborn, wish=facts.wish)
+        return kept.but(engaged=facts.engaged)
 
     async def _advance(self, row: ManagedRow, step: Move, *, keeps: bool) -> managed.Moved | None:
         settings = self.ports.settings
         activates = step.row.status is Status.ACTIVE and row.status is not Status.ACTIVE
         change = managed.activate if activates else managed.advance
-        at = settings.clock.monotonic()
+        at, asked = settings.clock.monotonic(), self.ports.switch.asked()
         try:
             async with self.ports.database.connection() as connection:
                 moved = await change(
@@ -188,6 +192,7 @@ class Driver:
             return None
         if moved is not None:
             self.leased_at = at
+            self.ports.switch.told(asked, engaged=moved.engaged)
         return moved
 
     async def _ask(self, row: ManagedRow, facts: Facts, need: Need) -> Facts:
@@ -211,9 +216,18 @@ class Driver:
             case Need.FILLS:
                 await self.ports.checkpoint("before fills")
                 since = row.inserted_at - _BEFORE
-                return facts.but(fills=await self.gateway.fills([row.symbol], since))
+                history = await self.gateway.fills([row.symbol], since)
+                return facts.but(fills=history, others=await self._others(row, history))
             case Need.RIVALS:
                 return facts.but(rivals=await self._rivals(row))
+
+    async def _others(self, row: ManagedRow, history: FillHistory) -> frozenset[str]:
+        """Which of the orders that the venue does not name are those of other rows."""
+        nameless = {fill.order_id for fill in history.fills if fill.client_order_id is None}
+        if not nameless:
+            return frozenset()
+        async with self.ports.database.connection() as connection:
+            return await managed.others_orders(connection, row, nameless)
 
     async def _rivals(self, row: ManagedRow) -> tuple[Rival, ...]:
         async with self.ports.database.connection() as connection:

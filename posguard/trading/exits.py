@@ -105,7 +105,9 @@ def _refused(row: ManagedRow, facts: Facts, reply: OrderReply) -> Step:
 
 
 def again(row: ManagedRow, facts: Facts, why: str) -> Step:
-    """One more closing order, for what is left."""
+    """One more closing order, for what is left; none, and no change of the row, while the kill switch is engaged."""
+    if facts.engaged:
+        return flagged(row, f"{why}; the kill switch is engaged", settled=True)
     following = row.but(status=Status.CLOSING, attempt=row.attempt + 1)
     return Move(following, why, unsent=True, again=True, rest=left(row, facts))
 
@@ -168,12 +170,15 @@ def proven_gone(row: ManagedRow, facts: Facts, why: str) -> Step:
         return _end(row, facts, "stop_loss" if row.exit_reason is None else why)
     if facts.fills is None:
         return Ask(Need.FILLS)
-    if facts.fills.complete and row.quantity - _closed(row, facts.fills.fills) < facts.rule.lot_step:
+    if (
+        facts.fills.complete
+        and row.quantity - _closed(row, facts.fills.fills, facts.others) < facts.rule.lot_step
+    ):
         return _end(row, facts, row.exit_reason or "closed on the venue")
     return flagged(row, "the venue shows no position, and no fill or stop explains it")
 
 
-def _closed(row: ManagedRow, fills: tuple[Fill, ...]) -> Decimal:
+def _closed(row: ManagedRow, fills: tuple[Fill, ...], others: frozenset[str]) -> Decimal:
     """What was closed since the row's own entry, by whoever.
 
     The history begins a little before the row: an earlier position of the key may have been closed in it. The row's entry, where
@@ -188,7 +193,7 @@ def _closed(row: ManagedRow, fills: tuple[Fill, ...]) -> Decimal:
             for fill in fills
             if fill.buys is against
             and fill.position_side is row.position_side
-            and (_follows(row, entered, fill) if entered is not None else not _of_another(row, fill))
+            and (_follows(row, entered, fill) if entered is not None else not _of_another(row, fill, others))
         ),
         Decimal(0),
     )
@@ -205,9 +210,11 @@ def _follows(row: ManagedRow, entered: Fill, fill: Fill) -> bool:
     return (fill.client_order_id or "").startswith(intent_of(row.request_key))
 
 
-def _of_another(row: ManagedRow, fill: Fill) -> bool:
+def _of_another(row: ManagedRow, fill: Fill, others: frozenset[str]) -> bool:
     name = fill.client_order_id or ""
-    return name.startswith(OURS) and not name.startswith(intent_of(row.request_key))
+    return fill.order_id in others or (
+        name.startswith(OURS) and not name.startswith(intent_of(row.request_key))
+    )
 
 
 def _end(row: ManagedRow, facts: Facts, why: str) -> Step:

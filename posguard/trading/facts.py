@@ -52,6 +52,7 @@ class Facts:
     unsent: the change that fixes an order was just made by this owner, and the order is not sent.
     conclusive: whatever was sent has had its time T, so that absence now tells that it never came to be.
     patient: there is still time to ask again. overdue: an order has rested for longer than it should.
+    others: the orders of the fills that are other rows'.
     rest: what is left to close, where this owner knows it; tries: how many orders of this kind were refused to it.
     """
 
@@ -73,6 +74,7 @@ class Facts:
     closes: tuple[Lookup, ...] | None = None
     snapshots: tuple[VenueSnapshot, ...] = ()
     fills: FillHistory | None = None
+    others: frozenset[str] = frozenset()
     rivals: tuple[Rival, ...] | None = None
 
     def but(self, **changes: Any) -> Self:

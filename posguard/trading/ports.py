@@ -40,10 +40,39 @@ class CoreDatabase(Protocol):
 
 @dataclass(slots=True)
 class Switch:
-    """What this process knows of the kill switch."""
+    """What this process knows of the kill switch.
+
+    What the database said is taken over where no hand of this process was on the switch meanwhile: `asked` before the
+    question, `told` with the answer. A press that the database did not take keeps this process stopped until `released`.
+    """
 
     engaged: bool = False
     reason: str = ""
+    _hands: int = 0  # odd while a press is on its way to the database
+
+    def asked(self) -> int:
+        """A mark of this moment."""
+        return self._hands
+
+    def told(self, asked: int, *, engaged: bool, reason: str = "") -> None:
+        """What the database answered to a question asked at that mark."""
+        if asked == self._hands and not self._hands % 2:
+            self.engaged = engaged
+            self.reason = (reason or self.reason or "by another process") if engaged else ""
+
+    def pressed(self, reason: str) -> None:
+        """From now on nothing is sent, whatever the database still says."""
+        self.engaged, self.reason = True, reason
+        self._hands += 1 if not self._hands % 2 else 2
+
+    def kept(self) -> None:
+        """The database has it too."""
+        self._hands += self._hands % 2
+
+    def released(self) -> None:
+        """The database released it."""
+        self.engaged, self.reason = False, ""
+        self._hands += 1 if self._hands % 2 else 2
 
     def held(self) -> str:
         """Why nothing may be sent; empty where it may."""

@@ -46,7 +46,8 @@ class CoreSettings:
     look-ups. fill_patience: how long an entry may rest unfilled before its rest is cancelled. stop_tries, close_tries: how
     often one owner sends a refused stop or close anew, retry_pause apart. row_patience: how long close, move_stop and
     rollback wait for whoever works on the row. default_stop_percent: the stop's distance in percent of the fill where
-    nobody names one, for positions that the synchroniser adopts above all.
+    nobody names one, for positions that the synchroniser adopts above all. refuses_external: each open looks at the venue
+    before anything is written, and is refused where it holds a position of the key that no open row owns.
     """
 
     lease: timedelta = timedelta(seconds=10)
@@ -64,6 +65,7 @@ class CoreSettings:
     synchronise_gap: timedelta = timedelta(seconds=1)
     adopts: bool = True
     default_stop_percent: Decimal = Decimal(5)
+    refuses_external: bool = False
     clock: Clock = field(default_factory=RealClock)
 
     def __post_init__(self) -> None:

@@ -60,7 +60,12 @@ def away(price: Decimal, percent: Decimal, side: Side, rule: MarketRule) -> Deci
 def fixed_stop(
     row: ManagedRow, facts: Facts, why: str, *, again: bool = False, since: datetime | None = None
 ) -> Step:
-    """Writes the next stop's client id down, which is what allows it to be sent."""
+    """Writes the next stop's client id down, which is what allows it to be sent.
+
+    Not again and again while the kill switch is engaged: the row stays as it is.
+    """
+    if facts.engaged and row.status is Status.PENDING_SL:
+        return flagged(row, f"{why}; the kill switch is engaged", settled=True)
     attempt = row.attempt + 1
     return Move(
         row.but(

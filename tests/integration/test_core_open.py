@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from posguard.errors import InputError
 from posguard.model.position import PositionSide, Side
-from posguard.simulator import documents
+from posguard.simulator import documents, orders
 from posguard.trading import Result
-from tests.fixtures.core import ENTRY_PATH, STOP_PATH, STOP_REFUSED, desk_of
+from tests.fixtures.core import ENTRY_PATH, STOP_PATH, STOP_REFUSED, desk_of, quick
 from tests.fixtures.gateways import VENUES
 
 pytestmark = pytest.mark.postgres
@@ -111,6 +111,42 @@ async def test_an_unknown_entry_is_settled_by_evidence_and_never_sent_again(desk
         assert len(posted) == 1
 
 
+async def test_an_entry_that_never_was_is_settled_beside_the_fills_of_others(desk):
+    """Each of them bought in the same market within the two seconds before: another attempt, and on Binance a hand too."""
+    before = await desk.core.open(desk.request())
+    await desk.core.close(before.position_id, "the attempt before")
+    if desk.exchange == "binance":  # Bybit tells no name of such an order, so it is nobody's
+        account = desk.sim.book.account(desk.exchange)
+        for delta in ("0.02", "-0.02"):
+            orders.trade_by_hand(desk.sim.book, account, "BTCUSDT", "both", Decimal(delta))
+    desk.strike(ENTRY_PATH[desk.exchange], kind="reset", method="POST", when="before", count=1)
+    opened = await desk.core.open(desk.request())
+    assert opened.result is Result.FAILED, opened
+    assert opened.reason == "the venue knows neither order nor fill of it"
+    assert (await desk.core.open(desk.request())).result is Result.ACTIVE, "the key is free"
+
+
+async def test_a_fill_of_nobody_known_keeps_the_row_unresolved(desk, monkeypatch):
+    """What a venue does not name is no evidence either way, but where another row has the order's id."""
+    fills = desk.gateway.fills
+
+    async def nameless(symbols, since):
+        told = await fills(symbols, since)
+        return replace(told, fills=tuple(replace(fill, client_order_id=None) for fill in told.fills))
+
+    monkeypatch.setattr(desk.gateway, "fills", nameless)
+    before = await desk.core.open(desk.request())
+    await desk.core.close(before.position_id, "the attempt before")
+    strike = {"kind": "reset", "method": "POST", "when": "before", "count": 1}
+    desk.strike(ENTRY_PATH[desk.exchange], **strike)
+    assert (await desk.core.open(desk.request())).result is Result.FAILED, "the fill is of the row before"
+    desk.do("UPDATE monitoring.positions SET exchange_order_id = NULL WHERE core_managed")
+    desk.strike(ENTRY_PATH[desk.exchange], **strike)
+    opened = await desk.core.open(desk.request())
+    assert opened.result is Result.UNRESOLVED, opened
+    assert desk.row(opened.position_id)["needs_attention"]
+
+
 async def test_a_stop_that_is_refused_is_sent_again_and_then_the_fill_is_closed(desk):
     desk.strike(
         STOP_PATH[desk.exchange],
@@ -142,6 +178,89 @@ async def test_the_kill_switch_holds_everything_back(desk):
     assert desk.orders() == []
     await desk.core.resume()
     assert (await desk.core.open(desk.request())).result is Result.ACTIVE
+
+
+async def test_the_kill_switch_stops_stops_and_closes_too_and_no_pass_rewrites_their_rows(desk):
+    """ORD-12 stops all sends. What waits is told of once, stays as it is, and is done after `resume`, whoever says it."""
+    closing = (
+        await desk.core.open(desk.request(symbol="ETHUSDT", quantity=Decimal("0.1"), price=Decimal(2500)))
+    ).position_id
+
+    async def press(name):
+        if name == "before pending_sl":
+            await desk.another().stop_all("a test")
+
+    naked = (await desk.another(checkpoint=press).open(desk.request())).position_id
+    await desk.core.close(closing, "the target")
+    frozen = "SELECT id, status, version, attempt, stop_client_id, needs_attention, updated_at FROM monitoring.positions ORDER BY id"
+    before, told = desk.rows(frozen), desk.outbox()
+    assert {(r["id"], r["status"], r["needs_attention"]) for r in before} == {
+        (naked, "pending_sl", True),
+        (closing, "closing", True),
+    }
+    records = len(desk.rows("SELECT FROM posguard.transitions"))
+    orders = len(desk.orders())
+    for _ in range(3):
+        desk.later()
+        await desk.core.recover()
+        await desk.core.synchronise()
+    assert desk.rows(frozen) == before
+    assert (desk.outbox(), len(desk.rows("SELECT FROM posguard.transitions"))) == (told, records)
+    assert len(desk.orders()) == orders, "nothing was sent"
+    assert desk.gaps()[-1] == (naked, False), "the time without a stop goes on being counted"
+    await desk.another().resume()
+    desk.later()
+    await desk.core.recover()
+    assert [desk.row(n)["status"] for n in (naked, closing)] == ["active", "closed"]
+    assert not any(row["needs_attention"] for row in desk.rows())
+
+
+async def test_a_press_that_the_database_does_not_take_stops_this_process_all_the_same(desk):
+    switch = desk.core._ports.switch
+    asked = switch.asked()
+    switch.pressed("a test")
+    switch.told(asked, engaged=False)
+    switch.told(switch.asked(), engaged=False)
+    assert switch.engaged, "an answer that is older than the press, or beside it, releases nothing"
+    assert (await desk.core.open(desk.request())).result is Result.REFUSED
+    assert (desk.rows(), desk.orders()) == ([], [])
+    await desk.core.resume()
+    assert (await desk.core.open(desk.request())).result is Result.ACTIVE
+
+
+def traded_by_hand(desk, amount):
+    book = desk.sim.book
+    orders.trade_by_hand(book, book.account(desk.exchange), "BTCUSDT", "both", Decimal(amount))
+
+
+async def test_beside_an_external_position_only_the_own_fill_is_protected_and_closed(desk):
+    """ORD-6: what was there before is not flattened."""
+    traded_by_hand(desk, "0.5")
+    opened = await desk.core.open(desk.request())
+    assert (opened.result, opened.quantity) == (Result.ACTIVE, ONE)
+    assert [o.qty for o in desk.live()] == [ONE]
+    assert (await desk.core.rollback(opened.position_id, "a test")).result is Result.ROLLED_BACK
+    assert desk.held() == Decimal("0.5")
+
+
+async def test_a_core_that_refuses_external_positions_opens_beside_none(desk):
+    core = desk.another(settings=quick(refuses_external=True))
+    traded_by_hand(desk, "0.5")
+    refused = await core.open(desk.request("first"))
+    assert (refused.result, refused.position_id) == (Result.REFUSED, None)
+    assert "holds long 0.5 of binance/main/BTCUSDT" in refused.reason.replace("bybit", "binance")
+    assert desk.rows() == []
+    assert desk.sent("e") == []
+    desk.strike("", kind="html", method="GET", count=None)
+    assert "cannot be read" in (await core.open(desk.request())).reason
+    desk.sim.plan.clear()
+    await core.synchronise()
+    assert (await core.open(desk.request())).result is Result.EXISTING, "the synchroniser has adopted it"
+    traded_by_hand(desk, "-0.5")
+    await core.synchronise()
+    opened = await core.open(desk.request("first"))
+    assert (opened.result, opened.repeated) == (Result.ACTIVE, False), opened
+    assert (await core.open(desk.request("first"))).repeated
 
 
 async def test_rollback_closes_what_the_row_owns(desk):

@@ -25,6 +25,22 @@ def ms(at):
 
 
 @pytest.mark.parametrize("exchange", VENUES)
+async def test_an_order_that_had_rested_is_named_by_its_fill(sim, control, exchange):
+    """It was made before the time that is asked about, and traded after it."""
+    resting = {"venue": exchange, "symbol": "BTCUSDT", "side": "buy", "kind": "limit", "qty": "1"}
+    hour_ago = now() - timedelta(hours=1)
+    await control.load(
+        orders=[{**resting, "price": "59000", "client_id": "rested", "created_ms": ms(hour_ago)}]
+    )
+    since = now() - timedelta(seconds=2)
+    await control.price(exchange, "BTCUSDT", "58990")
+    async with gateway(exchange, sim.base_url) as venue:
+        history = await venue.fills({"BTCUSDT"}, since)
+    assert history.complete, history.reasons
+    assert [fill.client_order_id for fill in history.fills] == ["rested"]
+
+
+@pytest.mark.parametrize("exchange", VENUES)
 async def test_every_kind_of_fill(sim, control, exchange):
     """A trade by hand, a stop that fires, a liquidation, a deleveraging."""
     since = now() - DAY

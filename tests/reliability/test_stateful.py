@@ -79,15 +79,17 @@ class CoreMachine(RuleBasedStateMachine):
 
     bench: Bench
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(careful=st.booleans())
+    def begin(self, careful: bool) -> None:
         self.scene = self.bench.scene
         self.scene.forget()
         for symbol in self.scene.symbols:
             prices.set_price(self.scene.simulator.book, "binance", symbol, Decimal(1))
         self.bench.link.execute("UPDATE posguard.kill_switch SET engaged = false, reason = ''")
         self.clock = QuickClock()
-        self.settings = CoreSettings(clock=self.clock, patience=timedelta(seconds=20))
+        self.settings = CoreSettings(
+            clock=self.clock, patience=timedelta(seconds=20), refuses_external=careful
+        )
         book = self.scene.simulator.book
         self.venue = FaultyVenue(book, clock=self.clock, before_send=before_send)
         self.database = BreakingDatabase(self.bench.database)
@@ -166,14 +168,17 @@ class CoreMachine(RuleBasedStateMachine):
 
     def _open(self, symbol: int, mood: Mood, fate: Any, *, short: bool) -> None:
         name = self.scene.symbols[symbol]
-        if self.somebody_elses(name):
-            return
+        external = self.somebody_elses(name)
+        if external and not self.settings.refuses_external:
+            return  # what it would buy there nobody could tell apart
         asked = request(name, side=Side.SHORT if short else Side.LONG)
         self.asked[asked.request_key] = name
         held = [r["id"] for r in self.rows() if r["symbol"] == name and is_open(r["status"])]
         told = self.do("open", lambda core: core.open(asked), mood, fate)
         if told is None:
             return
+        if external:
+            assert told.result is Result.REFUSED, told
         if told.result is Result.ACTIVE:
             assert not held, "one open row for each key"
             assert not self.switched, "nothing is sent while the kill switch is engaged"
@@ -187,7 +192,7 @@ class CoreMachine(RuleBasedStateMachine):
         if not self.asked:
             return
         key = sorted(self.asked)[pick % len(self.asked)]
-        if self.somebody_elses(self.asked[key]):
+        if self.somebody_elses(self.asked[key]) and not self.settings.refuses_external:
             return
         before = [r for r in self.rows() if r["request_key"] == key]
         sent = len(self.venue.sent)
@@ -340,7 +345,7 @@ def test_what_the_core_loses_is_seen_before_the_synchroniser_adopts_it(core_dsn,
     CoreMachine.bench = bench = Bench(core_dsn.get_secret_value())
     try:
         machine: Any = CoreMachine()
-        machine.begin()
+        machine.begin(careful=False)
         machine.open_long(0, Mood(sends=["late"]), None)
         machine.what_the_venue_holds_has_an_owner()
         machine.clock.pass_by(2)

@@ -223,6 +223,19 @@ SELECT
 FROM monitoring.positions AS p
 WHERE p.id = :id;
 
+-- name: others_orders
+-- Which of some order ids are other rows' of the market, ended ones included.
+SELECT
+    p.exchange_order_id,
+    p.stop_loss_order_id
+FROM monitoring.positions AS p
+WHERE
+    lower(btrim(p.exchange) COLLATE "C") = :exchange
+    AND p.account = :account
+    AND upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") = :symbol
+    AND p.id <> :id
+    AND (p.exchange_order_id = ANY(:order_ids::text []) OR p.stop_loss_order_id = ANY(:order_ids::text []));
+
 -- name: claim^
 -- DB-6: work is claimed by lease and fencing. A lease that its owner did not give back is taken over only after it has run
 -- out for as long as an order of his may still be executed.
@@ -258,8 +271,12 @@ WHERE p.id = :id AND p.fencing = :fencing AND p.lease_owner IS NOT NULL;
 
 -- name: due
 -- Rows that somebody has to go on with, oldest first: unfinished ones that nobody works on, and those of an owner who died.
-SELECT p.id
+SELECT
+    p.id,
+    coalesce(k.engaged, false) AS engaged,
+    coalesce(k.reason, '') AS reason
 FROM monitoring.positions AS p
+LEFT JOIN posguard.kill_switch AS k ON true
 WHERE
     p.core_managed
     AND coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
