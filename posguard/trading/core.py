@@ -118,7 +118,8 @@ class TradingCore:
             try:
                 reason = await external_reason(self._ports, gateway, birth)
             except RetryableError as error:
-                reason = f"the database did not answer ({error.message})"
+                reason = f"the database did not answer ({error.message}); nothing was sent"
+                return Opened(Result.PENDING, None, reason)
             if reason:
                 return Opened(Result.REFUSED, None, f"{reason}; nothing was written or sent")
         leased_at = self._ports.settings.clock.monotonic()
