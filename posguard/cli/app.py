@@ -21,6 +21,7 @@ from posguard.cli import (
     diagnose,
     explore,
     findings,
+    logs,
     output,
     reproduce,
     restore,
@@ -52,6 +53,7 @@ app.command()(simulator.simulator)
 app.command()(reproduce.reproduce)
 app.command()(explore.explore)
 app.add_typer(findings.app, name="findings")
+app.add_typer(logs.app, name="logs")
 app.add_typer(db.app, name="db")
 
 

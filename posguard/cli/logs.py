@@ -1,0 +1,11 @@
+"""`posguard logs`: what the bot's logs tell."""
+
+from __future__ import annotations
+
+import typer
+
+from posguard.cli import logs_analyze, logs_investigate
+
+app = typer.Typer(help="The bot's logs: races, numbers, investigations.", no_args_is_help=True)
+app.command()(logs_analyze.analyze)
+app.command()(logs_investigate.investigate)

@@ -1,0 +1,124 @@
+"""`posguard logs investigate`: one incident, logs and database side by side, each explanation held, refuted or open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from posguard.cli.logs_sources import Paths, PatternsFile, Zone
+from posguard.cli.options import AsJson, OnDemo, OneExchange
+from posguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import SecretStr
+
+    from posguard.logs.investigate import Investigation
+    from posguard.model.incident import DatabaseFacts
+    from posguard.model.log_event import LogEvent
+    from posguard.model.scope import Scope
+
+_AROUND = timedelta(minutes=2)
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
+
+Symbol = Annotated[str, typer.Option("--symbol", help="The symbol: BTCUSDT or BTC/USDT:USDT.")]
+At = Annotated[
+    str, typer.Option("--at", metavar="TIME", help="When, in UTC: 23:21:12, or 2025-10-22T23:21:12.")
+]
+OnDate = Annotated[
+    str,
+    typer.Option("--date", metavar="DATE", help="The day of --at; without it the last such time before now."),
+]
+
+
+def investigate(
+    paths: Paths = None,
+    *,
+    symbol: Symbol,
+    at: At,
+    day: OnDate = "",
+    zone: Zone = "",
+    exchange: OneExchange = None,
+    patterns: PatternsFile = None,
+    demo: OnDemo = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set logs and database side by side around one time, and hold, refute or leave open each explanation of what happened.
+
+    Reads only. Exit code 0 when it was investigated, whatever came of it, 3 where a log or the database cannot be read.
+
+    \b
+    Examples:
+      posguard logs investigate --symbol KASUSDT --at 23:21:12 --date 2025-10-22
+      posguard logs investigate bot.log --tz Asia/Dubai --symbol KASUSDT --at 2025-10-22T23:21:12 --json
+      posguard logs investigate --demo --symbol APTUSDT --at 21:50:44
+    """
+    from posguard.cli import output
+    from posguard.cli.connect import database
+    from posguard.cli.logs_sources import chosen_patterns, readings
+    from posguard.logs.investigate import investigate as judged
+    from posguard.logs.investigate import make_case
+    from posguard.model.scope import Scope
+
+    scope = Scope(exchange or "", symbol)
+    when = _when(at, day, datetime.now(UTC))
+    read = readings(paths or [], zone, demo=demo)
+    output.structured_log_to_stderr()
+    facts = asyncio.run(_facts(database(demo=demo), scope, when))
+    from posguard.logs.extract import extract
+
+    known = chosen_patterns(patterns)
+    events: list[LogEvent] = []
+    for one in read:
+        events += extract(
+            one.paths,
+            one.source,
+            until=when + timedelta(hours=1),
+            processes=os.cpu_count() or 1,
+            patterns=known,
+        )
+    found = judged(make_case(events, facts, scope, when, _AROUND))
+    if as_json:
+        from posguard.cli.investigation_shapes import InvestigationReport
+
+        output.emit(InvestigationReport.of(found))
+        return
+    from posguard.cli import investigation_text
+
+    investigation_text.investigation(found, zones=sorted({one.source.zone for one in read}))
+
+
+async def _facts(dsn: SecretStr, scope: Scope, when: datetime) -> DatabaseFacts:
+    from posguard.postgres.incidents import read_incident
+    from posguard.postgres.pool import Database
+
+    async with (
+        await Database.open(dsn, application="posguard logs investigate", read_only=True, size=1) as db,
+        db.snapshot() as connection,
+    ):
+        return await read_incident(connection, scope, when - _AROUND, when + _AROUND)
+
+
+def _when(text: str, day: str, now: datetime) -> datetime:
+    """The time asked for, UTC: on the day named, else the last such time before now."""
+    text = text.strip()
+    try:
+        if not _CLOCK.fullmatch(text):
+            at = datetime.fromisoformat(text)
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+        clock = time.fromisoformat(text.zfill(len(text) + (text.index(":") == 1)))
+        if day:
+            return datetime.combine(date.fromisoformat(day), clock, UTC)
+    except ValueError:
+        raise UsageError(
+            f"--at {text}{f' --date {day}' if day else ''} is no time. Nothing was read.",
+            hint="Write --at 23:21:12 --date 2025-10-22, or --at 2025-10-22T23:21:12 (UTC).",
+        ) from None
+    today = datetime.combine(now.date(), clock, UTC)
+    return today if today <= now else today - timedelta(days=1)
