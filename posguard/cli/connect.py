@@ -32,7 +32,11 @@ def connections(*, demo: bool) -> Connections:
 
     if demo:
         record = demo_record()
-        return Connections(record.dsn, record.venues, load_settings(demo=True, dsn=record.dsn))
+        return Connections(
+            record.dsn,
+            record.venues,
+            load_settings(demo=True, dsn=record.dsn, log_sources=record.log_sources),
+        )
     settings = load_settings()
     return Connections(named(settings.dsn), venues_from_environment(settings), settings)
 

@@ -15,11 +15,8 @@ from posguard.cli.options import AsJson, OnDemo, OneExchange
 from posguard.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pydantic import SecretStr
 
-    from posguard.logs.investigate import Investigation
     from posguard.model.incident import DatabaseFacts
     from posguard.model.log_event import LogEvent
     from posguard.model.scope import Scope

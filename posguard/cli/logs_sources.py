@@ -111,7 +111,7 @@ def _covers(declared: str, path: str) -> bool:
     if path == declared or fnmatch(path, declared):
         return True
     if "://" in path or "://" in declared:
-        return path.startswith(f"{declared.rstrip('/')}/") or path.startswith(f"{declared}.")
+        return path.startswith((f"{declared.rstrip('/')}/", f"{declared}."))
     place, root = Path(path).expanduser().absolute(), Path(declared).expanduser().absolute()
     if place == root or root in place.parents or fnmatch(str(place), str(root)):
         return True

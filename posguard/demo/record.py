@@ -10,7 +10,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from posguard.errors import SettingsError
-from posguard.settings import VenueSettings
+from posguard.settings import LogSource, VenueSettings
 
 FOLDER = Path(".posguard")
 RECORD = "demo.json"
@@ -38,6 +38,7 @@ class DemoRecord(BaseModel):
     simulator: str
     venues: tuple[VenueSettings, ...]
     airflow: AirflowAddress | None = None
+    log_sources: tuple[LogSource, ...] = ()
 
 
 def write_record(record: DemoRecord, folder: Path = FOLDER) -> None:

@@ -26,6 +26,7 @@ import psutil
 from pydantic import SecretStr
 
 from posguard.demo import airflow
+from posguard.demo.botlog import log_source, write_log
 from posguard.demo.processes import Processes, last_words, sweep
 from posguard.demo.record import FOLDER, RECORD, TRUTH, AirflowAddress, DemoRecord, read_record, write_record
 from posguard.errors import PosguardError, RefusedError, SettingsError
@@ -276,6 +277,7 @@ async def _fill(stack: Stack) -> None:
                 await asyncio.sleep(0.1)
         await seed(stack.dsn, control, world)
     (stack.folder / TRUTH).write_text(world.truth.to_json(), encoding="utf-8")
+    write_log(world, log_source(stack.folder))
     stack.progress(
         f"{len(world.rows.positions)} positions over 8 hours, {len(world.truth.at(world.now))} problems planted"
     )
@@ -297,6 +299,7 @@ def _record(stack: Stack) -> None:
         simulator=stack.simulator,
         venues=stack.venues,
         airflow=stack.address if stack.run_id or stack.address else None,
+        log_sources=(log_source(stack.folder),),
     )
     write_record(record, stack.folder)
 
@@ -323,6 +326,7 @@ def _start_airflow(stack: Stack, metadata: _Metadata) -> None:
         "POSGUARD_DEMO": "true",
         "POSGUARD_WEIGHT_SHARE": "1",  # the simulator has no bot beside us to leave a share to
         "POSGUARD_BACKUP_FOLDER": str(stack.folder.resolve() / "backups"),
+        "POSGUARD_LOG_SOURCES": f"[{log_source(stack.folder).model_dump_json()}]",
     }
     client = _client(stack)
     for component in airflow.COMPONENTS:
