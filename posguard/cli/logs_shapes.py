@@ -215,6 +215,9 @@ class LogAnalysis(Shape):
     statistics: LogStatistics = Field(description="the numbers")
     duplicate_errors: tuple[RaceShape, ...] = Field(description="the errors, in order of time")
     silent_races: tuple[RaceShape, ...] = Field(description="double creates that left no error")
+    undecided_creates: tuple[RaceShape, ...] = Field(
+        description="creates of one symbol near each other, of which the log does not say whether they are on one exchange"
+    )
     position_events: tuple[PositionEventShape, ...] = Field(description="what happened to positions")
     log_gaps: tuple[HoleShape, ...] = Field(description="times of which a log says nothing")
     damage: tuple[str, ...] = Field(description="what of the files could not be read, and why")
@@ -236,6 +239,7 @@ class LogAnalysis(Shape):
                 RaceShape.of(race, *contexts.get(n, ((), ()))) for n, race in enumerate(analysis.surfaced)
             ),
             silent_races=tuple(RaceShape.of(race) for race in analysis.silent),
+            undecided_creates=tuple(RaceShape.of(race) for race in analysis.undecided),
             position_events=tuple(PositionEventShape.of(event) for event in analysis.events),
             log_gaps=tuple(
                 HoleShape(source=h.source, since=h.since, until=h.until, seconds=h.length.total_seconds())

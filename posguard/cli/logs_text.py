@@ -49,12 +49,20 @@ def analysis(
     for line in damage:
         output.warn(line)
     _errors(numbers, len(found.silent))
+    if found.undecided:
+        pairs = len(found.undecided)
+        print(
+            f"{pairs} more {'pair' if pairs == 1 else 'pairs'} of creates of one symbol near each other: the log does not say whether on one "
+            "exchange. --verbose lists them; `posguard logs investigate` asks the database."
+        )
     for n, race in enumerate(found.surfaced[: None if whole else SHOWN]):
         _race(race, f"Error {n + 1} of {len(found.surfaced)}")
         if whole:
             _context(*contexts.get(n, ((), ())))
     for n, race in enumerate(found.silent[: None if whole else SHOWN]):
         _race(race, f"Double create without an error, {n + 1} of {len(found.silent)}")
+    for n, race in enumerate(found.undecided if whole else ()):
+        _race(race, f"Not decided, {n + 1} of {len(found.undecided)}")
     if not whole and max(len(found.surfaced), len(found.silent)) > SHOWN:
         print(f"\nThe first {SHOWN} of each are shown; --verbose shows all.")
     _latency(numbers)

@@ -95,7 +95,12 @@ def _created(row: PositionRecord) -> Iterator[Line]:
     if row.id != LATER_TWIN_ROW:
         side, quantity = row.side, f"{row.quantity.normalize():f}"
         signal = at - _OPEN_BEFORE - timedelta(milliseconds=9)
-        yield Line(signal, _SIGNALS, "INFO", f"📈 Executing signal {row.id % 3 + 1}/3: {row.symbol}")
+        yield Line(
+            signal,
+            _SIGNALS,
+            "INFO",
+            f"📈 Executing signal {row.id % 3 + 1}/3: {row.symbol} on {row.exchange}",
+        )
         yield Line(
             at - _OPEN_BEFORE,
             _OPENING,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from posguard.logs.correlate import PositionEvent, correlate, tells_of_position
 from posguard.logs.creates import creates
-from posguard.logs.races import duplicate_errors, find_races
+from posguard.logs.races import duplicate_errors, find_races, undecided_creates
 from posguard.logs.statistics import HOLE, Tally, statistics
 from posguard.model.log_event import LogEvent
 from posguard.model.log_statistics import Statistics
@@ -23,10 +23,13 @@ EVERYTHING = Scope()
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What an analysis found. `events` are those about positions, completed from their neighbours."""
+    """What an analysis found. `undecided` are creates that race only if they are on one exchange, which the log does not say;
+    `events` are those about positions, completed from their neighbours.
+    """
 
     statistics: Statistics
     races: tuple[Race, ...]
+    undecided: tuple[Race, ...]
     events: tuple[PositionEvent, ...]
 
     @property
@@ -76,6 +79,7 @@ class Gathered:
         told = correlate(self.kept)
         made = creates(told)
         races = [r for r in find_races(told, made, zones) if _covers(scope, r.symbol or None, r.exchange)]
+        undecided = [r for r in undecided_creates(told, made, zones) if _covers(scope, r.symbol, r.exchange)]
         errors = [e for e in duplicate_errors(told) if _covers(scope, e.symbol, e.exchange)]
         events = tuple(e for e in told if _covers(scope, e.symbol, e.exchange))
         numbers = statistics(
@@ -87,7 +91,7 @@ class Gathered:
             parsed_entries=parsed_entries,
             levels=levels,
         )
-        return Analysis(numbers, tuple(races), events)
+        return Analysis(numbers, tuple(races), tuple(undecided), events)
 
 
 def _covers(scope: Scope, symbol: str | None, exchange: str | None) -> bool:

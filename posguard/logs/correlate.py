@@ -170,6 +170,7 @@ class _Neighbours:
         self._opens: dict[str, _Open] = {}
         self._recovered: dict[str, datetime] = {}
         self._busy: dict[str, datetime] = {}
+        self._signals: dict[str, tuple[datetime, str]] = {}
         self._pass: tuple[datetime, str | None] | None = None
         self._waiting: list[PositionEvent] = []
         for event in events:
@@ -214,22 +215,13 @@ class _Neighbours:
     def remember(self, told: PositionEvent) -> None:
         """What the event means for the lines after it."""
         number, symbol = told.position_id, told.symbol
+        if symbol:
+            self._remember_symbol(told, symbol)
         match told.kind:
             case LogKind.SYNC_STARTED:
                 self._pass = (told.at, told.exchange)
             case LogKind.SYNC_COMPLETED:
                 self._pass = None
-            case LogKind.OPENING if symbol:
-                self._opens[symbol] = _Open(told.at, told.exchange)
-                self._busy[symbol] = told.at
-            case LogKind.ROLLBACK if symbol:
-                self._busy[symbol] = told.at
-            case LogKind.SAVED | LogKind.ACTIVATED | LogKind.EMERGENCY_CLOSE | LogKind.NOT_FOUND if symbol:
-                self._busy.pop(symbol, None)
-            case LogKind.RECOVERY if symbol:
-                self._recovered[symbol] = told.at
-            case LogKind.INSERTING if told.actor is not Actor.SYNC:
-                self._waiting.append(told)
             case LogKind.CREATED | LogKind.ALREADY_EXISTS:
                 self._inserted(symbol)
         if number is not None:
@@ -239,6 +231,22 @@ class _Neighbours:
                 self._exchange_of.setdefault(number, told.exchange)
             if told.kind == LogKind.CREATED and told.actor is not Actor.UNKNOWN:
                 self._actor_of.setdefault(number, told.actor)
+
+    def _remember_symbol(self, told: PositionEvent, symbol: str) -> None:
+        match told.kind:
+            case LogKind.SIGNAL if told.exchange:
+                self._signals[symbol] = (told.at, told.exchange)
+            case LogKind.OPENING:
+                self._opens[symbol] = _Open(told.at, told.exchange)
+                self._busy[symbol] = told.at
+            case LogKind.ROLLBACK:
+                self._busy[symbol] = told.at
+            case LogKind.SAVED | LogKind.ACTIVATED | LogKind.EMERGENCY_CLOSE | LogKind.NOT_FOUND:
+                self._busy.pop(symbol, None)
+            case LogKind.RECOVERY:
+                self._recovered[symbol] = told.at
+            case LogKind.INSERTING if told.actor is not Actor.SYNC:
+                self._waiting.append(told)
 
     def _inserted(self, symbol: str | None) -> None:
         """A created line came: the insert of its symbol no longer waits, and its open has its row."""
@@ -293,11 +301,18 @@ class _Neighbours:
             return self._pass[1]
         if symbol is None:
             return None
-        opened = self._opens.get(symbol)
-        if opened is not None and opened.exchange and event.at - opened.at <= _OPEN_LASTS:
-            return opened.exchange
+        if (near := self._exchange_of_open(event, symbol)) is not None:
+            return near
         known = self._exchanges_of.get(symbol)
         return next(iter(known)) if known is not None and len(known) == 1 else None
+
+    def _exchange_of_open(self, event: LogEvent, symbol: str) -> str | None:
+        """The exchange that the signal, or the open of it, names."""
+        if event.kind == LogKind.OPENING:
+            signal = self._signals.get(symbol)
+            return signal[1] if signal is not None and event.at - signal[0] <= _INSERT_WAITS else None
+        opened = self._opens.get(symbol)
+        return opened.exchange if opened is not None and event.at - opened.at <= _OPEN_LASTS else None
 
     def _pass_under_way(self, at: datetime) -> bool:
         return self._pass is not None and at - self._pass[0] <= _PASS_LASTS

@@ -72,8 +72,10 @@ class _Draft:
             self.exchange = event.exchange or self.exchange
             self.inferred.discard("exchange")
             self.inferred |= {"exchange"} & set(event.inferred)
-        if self.actor is Actor.UNKNOWN:
+        if self.actor is Actor.UNKNOWN or (self.actor is event.actor and "actor" not in event.inferred):
             self.actor = event.actor
+            self.inferred.discard("actor")
+            self.inferred |= {"actor"} & set(event.inferred)
 
 
 class _Desk:

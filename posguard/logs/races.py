@@ -40,8 +40,21 @@ def find_races(
     """
     found = _Finder(events, made, zones)
     surfaced = [found.surfaced(error) for error in duplicate_errors(events)]
-    silent = found.silent(surfaced)
+    silent = [race for race in found.silent(surfaced) if not found.undecided(race)]
     return tuple(sorted((*surfaced, *silent), key=lambda race: (race.at, race.symbol)))
+
+
+def undecided_creates(
+    events: Sequence[PositionEvent], made: Sequence[Create], zones: Mapping[str, str]
+) -> tuple[Race, ...]:
+    """Creates of one symbol near each other that are a race only if they are on one exchange, which the log does not say.
+
+    Each has an open of its own, and a bot that trades on two exchanges opens one symbol on both. The database knows:
+    `posguard logs investigate` compares its rows.
+    """
+    found = _Finder(events, made, zones)
+    surfaced = [found.surfaced(error) for error in duplicate_errors(events)]
+    return tuple(race for race in found.silent(surfaced) if found.undecided(race))
 
 
 @dataclass(slots=True)
@@ -163,6 +176,15 @@ class _Finder:
                     exchange = next((c.exchange for c in group if c.exchange), None)
                     races.append(self._race(last.at, symbol, exchange, last.source, group, failed=None))
         return races
+
+    def undecided(self, race: Race) -> bool:
+        """Whether the creates of a race without an error may as well be on two exchanges."""
+        exchanges = [c.exchange for c in race.creates]
+        if None not in exchanges:
+            return False
+        about = self._within(self._about.get(race.symbol, []), race.creates[0].at, race.at)
+        opened = sum(e.kind == LogKind.OPENING for e in about)
+        return opened >= len(race.creates) - 1
 
     def _groups(self, symbol: str, made: list[Create]) -> Iterable[list[Create]]:
         """Creates of one symbol that no close lies between, two or more together."""
