@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import typer
 from pydantic_core import PydanticUndefined
 
-from posguard.cli import cleanup_shapes, explore_shapes, race_shapes, shapes
+from posguard.cli import cleanup_shapes, explore_shapes, investigation_shapes, logs_shapes, race_shapes, shapes
 from posguard.cli.app import app
 from posguard.model.duration import spell_duration
 from posguard.settings import BOT_FLAGS, EXCHANGES, VENUE_VARIABLES, Settings, VenueSettings
@@ -40,7 +40,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-Commands that the design names and this version lacks (`logs`, `monitor`, `audit`, `alerts` and
+Commands that the design names and this version lacks (`monitor`, `audit`, `alerts` and
 `metrics`) are marked "not built yet" wherever a finding names them.
 """
 
@@ -67,6 +67,8 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard reproduce", race_shapes.Reproduction),
     ("posguard explore", explore_shapes.Exploration),
     ("posguard explore --replay", explore_shapes.Replay),
+    ("posguard logs analyze", logs_shapes.LogAnalysis),
+    ("posguard logs investigate", investigation_shapes.InvestigationReport),
 )
 
 

@@ -1,0 +1,196 @@
+"""`posguard logs analyze` and `investigate` as typed, on the demo bot's log and its database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from posguard.demo.botlog import ZONE, log_source, write_log
+from posguard.demo.incidents import race_time, twin_time
+from posguard.demo.records import columns, values
+from posguard.demo.seed import world_mark
+from posguard.demo.world import make_world
+from posguard.postgres.botworld import load, prepare
+from posguard.postgres.pool import Database
+from tests.program import posguard, posguard_beside
+
+NOW = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
+STATISTICS = {
+    "duplicate_errors",
+    "position_creates",
+    "position_updates",
+    "total_lines",
+    "parsed_entries",
+    "unique_symbols",
+    "errors_by_symbol",
+    "errors_by_exchange",
+    "errors_by_hour",
+    "errors_per_hour",
+    "errors_per_day_projected",
+    "levels",
+    "latency",
+}
+ERROR = {
+    "timestamp",
+    "symbol",
+    "exchange",
+    "scenario",
+    "confidence",
+    "reason",
+    "window_seconds",
+    "context_before",
+    "context_after",
+    "context_timeline",
+}
+EVENT = {"timestamp", "kind", "position_id", "symbol", "exchange", "status", "source", "offset"}
+
+
+@pytest.fixture
+def world():
+    return make_world(NOW)
+
+
+@pytest.fixture
+def log(world, tmp_path):
+    """The demo bot's log, and the setting that declares it."""
+    source = log_source(tmp_path)
+    write_log(world, source)
+    return {"path": source.paths[0], "declared": f"[{source.model_dump_json()}]"}
+
+
+def test_the_declared_log_tells_both_incidents_in_utc_and_in_the_hosts_time(log, tmp_path):
+    ended = posguard("logs", "analyze", folder=tmp_path, POSGUARD_LOG_SOURCES=log["declared"])
+    assert (ended.code, ended.err) == (1, "")
+    race, twin = race_time(NOW), twin_time(NOW)
+    for words in (
+        "1 duplicate-key error; 1 double create that left none.",
+        "APTUSDT on binance",
+        f"{race + timedelta(milliseconds=4933):%Y-%m-%d %H:%M:%S}.933 UTC, 2026-11-21 12:47:57.933 Asia/Dubai",
+        "Scenario B, high confidence",
+        "3.756 s after the one before",
+        "Created row #2548",
+        "KASUSDT on bybit",
+        f"Created row #276 at {twin:%Y-%m-%d %H:%M:%S}.034 UTC",
+        "34 ms after the one before",
+        "Concurrent create under 5 s.",
+    ):
+        assert words in ended.out, words
+
+
+def test_the_json_has_the_keys_that_scripts_rely_on(log, tmp_path):
+    ended = posguard("logs", "analyze", log["path"], "--tz", ZONE, "--json", folder=tmp_path)
+    assert (ended.code, ended.err) == (1, "")
+    found = ended.json
+    assert {"analysis_timestamp", "statistics", "duplicate_errors", "position_events"} <= set(found)
+    assert set(found["statistics"]) >= STATISTICS
+    (error,) = found["duplicate_errors"]
+    assert set(error) >= ERROR
+    assert (error["symbol"], error["exchange"], error["scenario"]) == ("APTUSDT", "binance", "B")
+    assert abs(error["window_seconds"] - 3.756) <= 0.001
+    assert error["records"] == 3
+    assert (len(error["context_before"]), len(error["context_after"])) == (10, 10)
+    assert "UniqueViolationError" in "".join(error["context_after"])
+    assert all(set(event) >= EVENT for event in found["position_events"])
+    (silent,) = found["silent_races"]
+    assert [create["position_id"] for create in silent["creates"]] == [275, 276]
+    assert abs(silent["window_seconds"] - 0.0346) <= 0.001
+    low, high = found["statistics"]["errors_per_day_interval"]
+    assert low < found["statistics"]["errors_per_day_projected"] < high
+    assert found["damage"] == []
+
+
+def test_a_filter_and_a_file_to_write_to(log, tmp_path):
+    words = ("logs", "analyze", "--symbol", "KASUSDT", "--export", "kas.html")
+    ended = posguard(*words, folder=tmp_path, POSGUARD_LOG_SOURCES=log["declared"])
+    assert (ended.code, ended.out) == (1, "Written to kas.html.\n")
+    page = (tmp_path / "kas.html").read_text(encoding="utf-8")
+    assert "KASUSDT" in page
+    assert '<h2 id="race-1">KASUSDT' in page
+    assert "APTUSDT on binance" not in page
+    assert "<script" not in page
+    assert "34 ms" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("other.log",), 2, "--tz Europe/Berlin"),
+        (("other.log", "--tz", "Berlin"), 2, "is no time zone"),
+        (("missing.log", "--tz", "UTC"), 3, "missing.log"),
+        ((), 3, "POSGUARD_LOG_SOURCES"),
+        (("other.log", "--tz", "UTC", "--from", "noon"), 2, "--from noon is no time"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(words, code, said, tmp_path):
+    (tmp_path / "other.log").write_text("2025-10-22 22:50:40,983 - core - INFO - Position saved\n")
+    posguard("logs", "analyze", *words, folder=tmp_path).fails_with(code, said)
+
+
+def test_a_quiet_log_ends_with_0(tmp_path):
+    (tmp_path / "bot.log").write_text("2025-10-22 22:50:40,983 - core - INFO - Position saved #7 APTUSDT\n")
+    ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path)
+    assert (ended.code, ended.err) == (0, ""), ended
+
+
+@pytest.mark.postgres
+async def test_incident_2_is_investigated_as_it_was_written_up(world, log, bot_dsn, tmp_path):
+    """What was ruled out then is refuted here, with its lines; what was left standing is open, and says what would decide it."""
+    await _fill(bot_dsn, world)
+    given = {"POSGUARD_DSN": bot_dsn.get_secret_value(), "POSGUARD_LOG_SOURCES": log["declared"]}
+    at = f"{twin_time(NOW):%H:%M:%S}"
+    words = ("logs", "investigate", "--symbol", "KASUSDT", "--at", at, "--date", "2026-11-21")
+    ended = await posguard_beside(*words, "--json", folder=tmp_path, **given)
+    assert (ended.code, ended.err) == (0, ""), ended
+    found = ended.json
+    assert (found["row_ids"], found["still_open"]) == ([275, 276], [275, 276])
+    assert abs(found["gap_seconds"] - 0.0346) <= 0.001
+    standing = {one["name"]: one["standing"] for one in found["hypotheses"]}
+    assert standing == {
+        "second process": "refuted",
+        "parallel signals": "refuted",
+        "wave run twice": "refuted",
+        "synchroniser": "refuted",
+        "trigger": "refuted",
+        "retry": "open",
+        "create called twice": "open",
+        "one create inserting twice": "open",
+        "two tasks past one check": "open",
+        "stream handler as second writer": "open",
+        "lock key that differs between processes": "refuted",
+        "index missing or invalid": "refuted",
+        "symbol not byte-equal": "refuted",
+    }
+    by_name = {one["name"]: one for one in found["hypotheses"]}
+    assert "pid=41822" in json.dumps(by_name["second process"]["evidence"])
+    assert all(one["missing"] for one in found["hypotheses"] if one["standing"] == "open")
+    assert {"monitoring.positions", "monitoring.events", "log demo-bot"} <= {
+        one["where"] for one in found["side_by_side"]
+    }
+    times = [datetime.fromisoformat(one["timestamp"]) for one in found["side_by_side"]]
+    assert times == sorted(times)
+
+
+@pytest.mark.postgres
+async def test_incident_1_is_the_synchronisers(world, log, bot_dsn, tmp_path):
+    await _fill(bot_dsn, world)
+    given = {"POSGUARD_DSN": bot_dsn.get_secret_value(), "POSGUARD_LOG_SOURCES": log["declared"]}
+    at = f"{race_time(NOW):%Y-%m-%dT%H:%M:%S}"
+    ended = await posguard_beside(
+        "logs", "investigate", "--symbol", "APTUSDT", "--at", at, folder=tmp_path, **given
+    )
+    assert (ended.code, ended.err) == (0, ""), ended
+    assert "HELD: synchroniser." in ended.out
+    assert "Rows: #2548, #2549, inserted 3.756 s apart." in ended.out
+    assert "Open now: #2549." in ended.out
+
+
+async def _fill(dsn, world):
+    tables = {
+        name: (columns(type(rows[0])), [values(row) for row in rows])
+        for name, rows in world.rows.tables().items()
+    }
+    async with await Database.open(dsn, application="test", size=1) as db, db.transaction() as connection:
+        await prepare(connection, world_mark(world.now, world.seed))
+        await load(connection, tables)

@@ -1,0 +1,246 @@
+"""Each explanation of incident 2, held, refuted and open, as one line or row decides it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from posguard.logs.investigate import investigate, make_case
+from posguard.model.incident import (
+    DatabaseFacts,
+    EventFact,
+    RowFact,
+    TransitionFact,
+    TriggerFact,
+    UniqueIndexFact,
+)
+from posguard.model.scope import Scope
+from tests.unit.logs.telling import Log
+
+AT = datetime(2025, 10, 22, 23, 21, 12, tzinfo=UTC)
+FIRST, SECOND = AT + timedelta(milliseconds=819), AT + timedelta(milliseconds=853, microseconds=600)
+NARROW = UniqueIndexFact(
+    "idx_unique_active_position",
+    True,
+    "CREATE UNIQUE INDEX idx_unique_active_position ON monitoring.positions USING btree (symbol, exchange) WHERE (status = 'active')",
+)
+REPOSITORY, ATOMIC = "database.repository", "core.atomic_position_manager"
+OPEN_NAMES = {
+    "retry",
+    "create called twice",
+    "one create inserting twice",
+    "two tasks past one check",
+    "stream handler as second writer",
+}
+
+
+def row(number, at, **changes):
+    fact = RowFact(
+        number,
+        "KASUSDT",
+        b"KASUSDT".hex(),
+        "bybit",
+        b"bybit".hex(),
+        "long",
+        Decimal(900),
+        "active",
+        None,
+        at,
+        at,
+        None,
+    )
+    return replace(fact, **changes)
+
+
+def facts(**changes):
+    found = DatabaseFacts(
+        read_at=AT + timedelta(days=1),
+        rows=(row(275, FIRST), row(276, SECOND, status="pending_entry")),
+        events=(),
+        transitions=(),
+        indexes=(NARROW,),
+        triggers=(),
+    )
+    return replace(found, **changes)
+
+
+def log(*, start=True):
+    """What the log of incident 2 holds; times are milliseconds after 23:21:12 UTC."""
+    told = Log(start=AT)
+    if start:
+        told.say(-3_600_000, "process_started", module="main", fields={"pid": "41822"})
+        told.say(-3_599_990, "process_lock", module="main", fields={"pid": "41822", "lock": "acquired"})
+    told.say(-400_000, "sync_started", module="core.position_synchronizer", exchange="bybit")
+    told.say(-399_000, "sync_completed", module="core.position_synchronizer")
+    told.say(-1_500, "wave", module="core.wave", fields={"wave": "2025-10-22T23:15"})
+    for ms, symbol in ((-836, "AKEUSDT"), (155, "KASUSDT"), (1_160, "BIDUSDT")):
+        told.say(ms, "signal", module="core.signal_processor", symbol=symbol)
+    told.say(164, "opening", "Opening position", module=ATOMIC, symbol="KASUSDT")
+    told.say(3_086, "saved", module=ATOMIC, symbol="KASUSDT", position_id=275)
+    told.say(408_000, "sync_started", module="core.position_synchronizer", exchange="bybit")
+    return told
+
+
+def standing(told, found):
+    told.events.sort(key=lambda e: e.at)
+    case = make_case(told.events, found, Scope("", "KASUSDT"), AT, timedelta(minutes=2))
+    return {one.name: one for one in investigate(case).hypotheses}
+
+
+def test_the_incident_as_written_up():
+    told = standing(log(), facts())
+    assert {name for name, one in told.items() if one.standing == "open"} == OPEN_NAMES
+    assert {one.standing for name, one in told.items() if name not in OPEN_NAMES} == {"refuted"}
+    for one in told.values():
+        assert one.why
+        assert bool(one.missing) is (one.name in OPEN_NAMES)
+
+
+def test_nothing_known_leaves_all_open_that_a_line_would_decide():
+    told = standing(Log(start=AT), facts(rows=()))
+    decided = {name for name, one in told.items() if one.standing != "open"}
+    assert decided == {
+        "trigger",
+        "index missing or invalid",
+        "one create inserting twice",
+        "two tasks past one check",
+    }
+
+
+def _second_process(told):
+    told.say(-50_000, "process_started", module="main", fields={"pid": "50001"})
+
+
+def _second_open(told):
+    told.say(170, "opening", module=ATOMIC, symbol="KASUSDT")
+
+
+def _wave_again(told):
+    told.say(-900, "wave", module="core.wave", fields={"wave": "2025-10-22T23:15"})
+
+
+def _added(told):
+    told.say(853, "sync_added", module="core.position_synchronizer", symbol="KASUSDT")
+
+
+def _failed(told):
+    told.say(
+        840, "error", "connection was closed in the middle of operation", module=REPOSITORY, level="ERROR"
+    )
+
+
+def _called_twice(told):
+    for ms in (815, 850):
+        told.say(
+            ms,
+            "inserting",
+            "create_position() called for KASUSDT",
+            module=REPOSITORY,
+            symbol="KASUSDT",
+            pattern="create_called",
+        )
+
+
+def _called_once(told):
+    told.say(
+        815,
+        "inserting",
+        "create_position() called for KASUSDT",
+        module=REPOSITORY,
+        symbol="KASUSDT",
+        pattern="create_called",
+    )
+
+
+def _stream(told):
+    told.say(
+        850, "inserting", "Executing INSERT for KASUSDT", module="websocket.user_stream", symbol="KASUSDT"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "held"),
+    [
+        (_second_process, {"second process", "lock key that differs between processes"}),
+        (_second_open, {"parallel signals"}),
+        (_wave_again, {"wave run twice"}),
+        (_added, {"synchroniser"}),
+        (_failed, {"retry"}),
+        (_called_twice, {"create called twice"}),
+        (_called_once, {"one create inserting twice"}),
+        (_stream, {"stream handler as second writer"}),
+    ],
+)
+def test_a_line_that_speaks_for_an_explanation_holds_it(change, held):
+    told = log()
+    change(told)
+    found = standing(told, facts())
+    assert {name for name, one in found.items() if one.standing == "held"} == held
+    for name in held:
+        assert found[name].evidence
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({"indexes": ()}, {"index missing or invalid"}),
+        ({"indexes": (replace(NARROW, valid=False),)}, {"index missing or invalid"}),
+        ({"rows": (row(275, FIRST), row(276, SECOND, symbol_bytes="efbbbf"))}, {"symbol not byte-equal"}),
+        (
+            {
+                "transitions": tuple(
+                    TransitionFact(n, FIRST, 274 + n, "insert", None, "active", 900 + n, "bot")
+                    for n in (1, 2)
+                )
+            },
+            {"two tasks past one check"},
+        ),
+        (
+            {"events": (EventFact(1, SECOND, "missing_position_added", 276, "KASUSDT", "bybit", ""),)},
+            {"synchroniser"},
+        ),
+    ],
+)
+def test_a_row_that_speaks_for_an_explanation_holds_it(changes, held):
+    found = standing(log(), facts(**changes))
+    assert {name for name, one in found.items() if one.standing == "held"} == held
+
+
+def test_a_foreign_trigger_is_open_and_posguards_own_are_not():
+    ours = TriggerFact("posguard_guard", True, "posguard.guard_position", "CREATE TRIGGER …")
+    theirs = TriggerFact("mirror", True, "monitoring.mirror", "CREATE TRIGGER …")
+    assert standing(log(), facts(triggers=(ours,)))["trigger"].standing == "refuted"
+    assert (
+        standing(log(), facts(triggers=(ours, replace(theirs, enabled=False))))["trigger"].standing
+        == "refuted"
+    )
+    told = standing(log(), facts(triggers=(ours, theirs)))["trigger"]
+    assert (told.standing, told.missing) == (
+        "open",
+        ("what monitoring.mirror does: \\sf monitoring.mirror in psql",),
+    )
+
+
+def test_a_process_that_ended_before_is_no_second_one():
+    told = log(start=False)
+    told.say(-9_000_000, "process_started", module="main", fields={"pid": "1"})
+    told.say(-8_000_000, "process_stopped", module="main", fields={"pid": "1"})
+    told.say(-7_000_000, "process_started", module="main", fields={"pid": "2"})
+    told.say(-6_999_990, "process_lock", module="main", fields={"pid": "2"})
+    assert standing(told, facts())["second process"].standing == "refuted"
+
+
+def test_a_created_line_of_the_caller_refutes_a_retry_and_the_repositorys_own_does_not():
+    for pattern, expected in (("record_created", "refuted"), ("insert_completed", "open")):
+        told = log()
+        told.say(821, "created", module=REPOSITORY, symbol="KASUSDT", position_id=275, pattern=pattern)
+        assert standing(told, facts())["retry"].standing == expected, pattern
+
+
+def test_the_clocks_are_compared_by_the_rows_that_both_name():
+    told = log()
+    told.say(821, "created", module=REPOSITORY, symbol="KASUSDT", position_id=275)
+    told.events.sort(key=lambda e: e.at)
+    case = make_case(told.events, facts(), Scope("", "KASUSDT"), AT, timedelta(minutes=2))
+    assert investigate(case).skew == timedelta(milliseconds=2)
