@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import typer
 from pydantic_core import PydanticUndefined
 
-from posguard.cli import cleanup_shapes, explore_shapes, investigation_shapes, logs_shapes, race_shapes, shapes
+from posguard.cli import (
+    cleanup_shapes,
+    explore_shapes,
+    investigation_shapes,
+    logs_shapes,
+    race_shapes,
+    shapes,
+)
 from posguard.cli.app import app
 from posguard.model.duration import spell_duration
 from posguard.settings import BOT_FLAGS, EXCHANGES, VENUE_VARIABLES, Settings, VenueSettings
