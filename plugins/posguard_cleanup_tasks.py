@@ -220,8 +220,14 @@ async def _checked(settings: Settings, asked: Asked) -> StoredPlan:
         worlds={str(venue.id): venue.world.value for venue in settings.venues},
         now=datetime.now(UTC),
         production=fingerprint,  # asked for below, in the words of this form
+        rows=found.plan.accepted_absences if found else None,
     )
     stored = gates.refuse(found, found is not None and plans.sound(found), typed)
+    if accepted := stored.plan.accepted_absences:
+        raise RefusedError(
+            f"The plan {stored.code} closes {accepted} rows on a person's word, which no form takes. Nothing was changed.",
+            hint=f"Type it: posguard cleanup --confirm {stored.code} --rows {accepted}.",
+        )
     if World.PRODUCTION.value in stored.plan.worlds.values() and asked.production != fingerprint:
         raise RefusedError(
             "The plan is for production. Nothing was changed.",

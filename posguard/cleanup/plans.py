@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from posguard.cleanup.planning import make_plan, without
 from posguard.cleanup.unsent import with_orders
-from posguard.model.plan import Mode, PlanOptions
+from posguard.model.plan import MIN_AGE, Mode, PlanOptions
 from posguard.model.scope import Scope
 from posguard.postgres import findings, plans, runs
 from posguard.postgres.schema import require_schema
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from posguard.postgres.pool import Database
     from posguard.settings import Settings
 
-MIN_AGE = timedelta(hours=1)
 # What accepting an absence takes (REC-2): three complete snapshots over ten minutes.
 ABSENCE_SNAPSHOTS = 3
 ABSENCE_GAP = timedelta(minutes=5)

@@ -1,7 +1,8 @@
 """What becomes of a row that stands in the middle of an open (K2, CLN-5). Pure.
 
-Invariants: a row at pending_entry fails only where orders, fills and positions since it began show nothing; an unfinished row never closes a
-position that another open row owns, nor one that is larger than its own.
+Invariants: a row at pending_entry fails only where orders, fills and positions since it began show nothing; one whose entry was
+sent ends without a fill only where its orders are told as ended unfilled; an unfinished row never closes a position that another
+open row owns, nor one that is larger than its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from posguard.cleanup.about import ending, stopped
 from posguard.cleanup.orders import leave, protect
 from posguard.cleanup.rows import GONE, IN_FLIGHT
 from posguard.cleanup.stops import stop_price
-from posguard.cleanup.unsent import unsent
+from posguard.cleanup.unsent import unfilled, unsent
 from posguard.model.duration import spell_duration
 from posguard.model.money import plain
 from posguard.model.plan import NOW, Action, Change
@@ -63,8 +64,8 @@ def _without_position(about: About, row: PositionRow) -> Line | LeftOut:
         return about.out(f"not proven ({absence.sentences[-1]})")
     never = absence.closed_at is None
     evidence = absence.sentences
-    if never and row.status == Status.PENDING_ENTRY:
-        orders = unsent(row, about.history)
+    if never:
+        orders = (unsent if row.status == Status.PENDING_ENTRY else unfilled)(row, about.history)
         if not orders.proven:
             return about.out(orders.sentence)
         evidence = (*evidence, orders.sentence)

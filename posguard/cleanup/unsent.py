@@ -1,7 +1,8 @@
-"""Whether the order of a row at pending_entry was never sent: what its venue's history of orders says (CLN-5).
+"""Whether the entry of an unfinished row was never sent, or never filled: what its venue's history of orders says (CLN-5).
 
-Invariant: nothing was sent only where a complete history since the row began holds no order that could have opened its position,
-whatever became of that order, and the row itself names none.
+Invariants: nothing was sent only where a complete history since the row began holds no order that could have opened its position,
+whatever became of that order, and the row itself names none; nothing was filled only where every such order is told as ended
+with nothing filled, the one that the row names among them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from posguard.reconcile.run import Observed
 
 Histories = dict[tuple[VenueId, str], "OrderHistory"]
+_ENDED_UNFILLED = frozenset({OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED})
+# The statuses of rows whose entry may never have come to anything.
+_ENTRIES = frozenset({Status.PENDING_ENTRY, Status.ENTRY_PLACED, Status.PENDING_SL})
 _MOST_SYMBOLS = 100  # whose orders one plan reads on one venue
 _WORDS = {
     OrderState.LIVE: "is live",
@@ -45,7 +49,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Whether nothing was sent for a row, and the sentence that says why, or why not."""
+    """Whether an entry came to nothing, and the sentence that says why, or why not."""
 
     proven: bool
     sentence: str
@@ -59,31 +63,61 @@ def began(row: PositionRow) -> datetime | None:
 
 def unsent(row: PositionRow, history: OrderHistory | None) -> Unsent:
     """What is known of an entry that a row says was not sent yet. Pure."""
-    since = began(row)
     if row.exchange_order_id:
-        return Unsent(
-            proven=False,
-            sentence=f"the row names the order {row.exchange_order_id}: something was sent; look what became of it",
+        return _no(
+            f"the row names the order {row.exchange_order_id}: something was sent; look what became of it"
         )
-    if history is None or since is None:
-        return Unsent(proven=False, sentence="not proven (missing: its order history was not read)")
-    if not history.complete:
-        why = "; ".join(history.reasons) or "no reason given"
-        return Unsent(proven=False, sentence=f"not proven (missing: a complete order history ({why}))")
-    if history.since > since:
-        return Unsent(
-            proven=False, sentence=f"not proven (missing: the orders before {_time(history.since)})"
-        )
+    since, missing = began(row), _gap(row, history)
+    if history is None or since is None or missing:
+        return _no(missing)
     opening = [order for order in history.orders if _could_be_its(order, row)]
     if opening:
-        return Unsent(
-            proven=False,
-            sentence=f"{_told(opening[0])}: something was sent; a person has to look whose it is",
-        )
+        return _no(f"{_told(opening[0])}: something was sent; a person has to look whose it is")
+    return Unsent(proven=True, sentence=_nothing(history, since))
+
+
+def unfilled(row: PositionRow, history: OrderHistory | None) -> Unsent:
+    """What is known of an entry that a row says was sent, and of which no fill tells. Pure."""
+    since, missing = began(row), _gap(row, history)
+    if history is None or since is None or missing:
+        return _no(missing)
+    named = row.exchange_order_id
+    opening = [order for order in history.orders if _could_be_its(order, row) or order.order_id == named]
+    for order in opening:
+        if order.filled or order.state not in _ENDED_UNFILLED:
+            return _no(f"{_told(order)}, and no fill tells of it; a person has to look what became of it")
+    its = next((order for order in opening if order.order_id == named), None)
+    if its is not None:
+        return Unsent(proven=True, sentence=f"{_told(its)}, with nothing filled")
+    if named and history.unfilled_since <= since:
+        return _no(f"the row names the order {named}, and the venue's order history does not hold it")
+    if opening:
+        return Unsent(proven=True, sentence=f"{_told(opening[-1])}, with nothing filled")
+    return Unsent(proven=True, sentence=_nothing(history, since))
+
+
+def _no(sentence: str) -> Unsent:
+    return Unsent(proven=False, sentence=sentence)
+
+
+def _gap(row: PositionRow, history: OrderHistory | None) -> str:
+    """Why a history says nothing of a row's entry; empty where it reaches back far enough and is whole."""
+    since = began(row)
+    if history is None or since is None:
+        return "not proven (missing: its order history was not read)"
+    if not history.complete:
+        why = "; ".join(history.reasons) or "no reason given"
+        return f"not proven (missing: a complete order history ({why}))"
+    if history.since > since:
+        return f"not proven (missing: the orders before {_time(history.since)})"
+    return ""
+
+
+def _nothing(history: OrderHistory, since: datetime) -> str:
     sentence = f"the complete order history since {_time(since)} holds no order that could open it"
     if history.unfilled_since > since:
         sentence += f", orders that never traded since {_time(history.unfilled_since)}"
-    return Unsent(proven=True, sentence=sentence)
+    return sentence
 
 
 def _could_be_its(order: SeenOrder, row: PositionRow) -> bool:
@@ -112,7 +146,7 @@ async def with_orders(
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Observed:
-    """The pass with the order histories that its rows at pending_entry need; read after its snapshots, never raises for a venue."""
+    """The pass with the order histories that its unfinished rows need; read after its snapshots, never raises for a venue."""
     wanted = _wanted(observed, options)
 
     async def of_venue(gateway: Gateway) -> Histories:
@@ -145,7 +179,7 @@ def _times(case: KeyCase, options: PlanOptions) -> Iterator[datetime]:
         return
     for row in case.rows:
         at, age = began(row), row.age(case.now)
-        if row.status != Status.PENDING_ENTRY or at is None or age is None or age < options.min_age:
+        if row.status not in _ENTRIES or at is None or age is None or age < options.min_age:
             continue
         absence = absence_of(case, row)
         if absence.proven and absence.closed_at is None:

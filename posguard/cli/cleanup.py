@@ -10,6 +10,7 @@ import typer
 
 from posguard.cli.options import AsJson, By, OnDemo, OneExchange, OneSymbol
 from posguard.errors import UsageError
+from posguard.model.duration import parse_duration
 
 
 class ModeName(StrEnum):
@@ -36,8 +37,12 @@ AMode = Annotated[
     ModeName | None, typer.Argument(metavar="[MODE]", help=f"{', '.join(ModeName)}.", show_default=False)
 ]
 Age = Annotated[
-    float,
-    typer.Option("--age", metavar="HOURS", min=0, help="incomplete: leave out rows that are younger."),
+    str,
+    typer.Option(
+        "--age",
+        metavar="AGE",
+        help="incomplete: leave out rows that are younger: 15m, 2h; a bare number is hours.",
+    ),
 ]
 AnAction = Annotated[
     ActionName | None,
@@ -82,7 +87,7 @@ def cleanup(
     confirm: Confirm = "",
     symbol: OneSymbol = None,
     exchange: OneExchange = None,
-    age: Age = 1,
+    age: Age = "1h",
     action: AnAction = None,
     accept_absence: Accept = False,
     interactive: Interactive = False,
@@ -107,7 +112,7 @@ def cleanup(
     \b
     Examples:
       posguard cleanup duplicates
-      posguard cleanup incomplete --age 2 --exchange binance --symbol BTCUSDT
+      posguard cleanup incomplete --age 15m --exchange binance --symbol BTCUSDT
       posguard cleanup orphaned-ex --symbol SEIUSDT --exchange binance --action adopt
       posguard cleanup all --json
       posguard cleanup --confirm ABCD-EFGH
@@ -133,13 +138,23 @@ def cleanup(
     asked = Planned(
         mode=mode,
         scope=(exchange or "", symbol or ""),
-        min_age=timedelta(hours=age),
+        min_age=_age(age),
         action=action,
         accept_absence=accept_absence,
         by=by,
         demo=demo,
     )
     plan(asked, Applied("", rows, production, backup, no_backup, by, demo, as_json), interactive=interactive)
+
+
+def _age(text: str) -> timedelta:
+    """The age that --age names. Raises UsageError for anything that is none."""
+    try:
+        return parse_duration(text, bare="h")
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--age '{text}' is no age. Nothing was done.", hint="Write --age 15m, 2h or a number of hours."
+        ) from None
 
 
 def _check(mode: ModeName, *, action: ActionName | None, accept_absence: bool) -> None:

@@ -94,11 +94,18 @@ def _criticals(live: Sequence[Finding]) -> None:
     output.table(
         ("proof", "critical problem", "rows", "what mends it"),
         [
-            (f.proof, f.title, " ".join(f"#{row}" for row in f.row_ids) or "–", telling.repair(f))
+            cells
             for f in critical
+            for cells in telling.repair_rows(
+                f.proof,
+                f.title,
+                " ".join(f"#{row}" for row in f.row_ids) or "–",
+                ways=telling.repairs(f.repair, f.runbook, built=f.repair_built),
+            )
         ],
         title="Critical",
     )
+    telling.cautions(f.caution for f in critical)
 
 
 def _ages(finding: Finding, now: datetime) -> None:
@@ -121,17 +128,15 @@ def _advice(told: Told) -> None:
     output.table(
         ("findings", "worst", "what to do"),
         [
-            (
-                str(r.findings),
-                r.worst,
-                f"no automatic repair: docs/runbook.md#{r.runbook}"
-                if not r.command
-                else r.command + ("" if r.built else f" {telling.NOT_BUILT}"),
-            )
+            cells
             for r in found
+            for cells in telling.repair_rows(
+                str(r.findings), r.worst, ways=telling.repairs(r.command, r.runbook, built=r.built)
+            )
         ],
         title="What to do, what protects first",
     )
+    telling.cautions(r.caution for r in found)
 
 
 def _foot(told: Told) -> None:

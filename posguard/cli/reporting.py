@@ -188,7 +188,12 @@ def common_fields(told: Told) -> dict[str, Any]:
         "venues": tuple(_venue(v) for v in result.venues),
         "recommendations": tuple(
             shapes.AdviceShape(
-                command=r.command, built=r.built, runbook=r.runbook, findings=r.findings, worst=r.worst
+                command=r.command,
+                caution=r.caution,
+                built=r.built,
+                runbook=r.runbook,
+                findings=r.findings,
+                worst=r.worst,
             )
             for r in recommendations(told.live)
         ),

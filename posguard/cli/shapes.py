@@ -97,7 +97,10 @@ class FindingShape(Shape):
     )
     differing: tuple[str, ...] = Field(description="the fields that do not agree")
     evidence: tuple[str, ...] = Field(description="a sentence each: what proves it, or what is missing")
-    repair: str = Field(description="the command that mends it; empty: no automatic repair")
+    repair: str = Field(
+        description="the command that mends it, or one a line to choose from; empty: no automatic repair"
+    )
+    caution: str = Field(description="what to make sure of before that command is typed; empty: nothing")
     repair_built: bool = Field(description="false while that command is not part of this version")
     runbook: str = Field(description="the section of docs/runbook.md")
 
@@ -122,6 +125,7 @@ class FindingShape(Shape):
             differing=finding.differing,
             evidence=finding.evidence,
             repair=finding.repair,
+            caution=finding.caution,
             repair_built=finding.repair_built,
             runbook=finding.runbook,
         )
@@ -291,7 +295,10 @@ class CheckedShape(Shape):
 class AdviceShape(Shape):
     """One thing to do."""
 
-    command: str = Field(description="the exact command; empty: no automatic repair")
+    command: str = Field(
+        description="the exact command, or one a line to choose from; empty: no automatic repair"
+    )
+    caution: str = Field(description="what to make sure of before it is typed; empty: nothing")
     built: bool = Field(description="false while that command is not part of this version")
     runbook: str = Field(description="the section of docs/runbook.md")
     findings: int = Field(description="how many findings it is about")

@@ -16,11 +16,23 @@ if TYPE_CHECKING:
 NOT_BUILT = "(not built yet)"
 
 
-def repair(finding: Finding) -> str:
-    """The command that mends a finding, marked where this version lacks it; else where the runbook tells of it."""
-    if not finding.repair:
-        return f"no automatic repair: docs/runbook.md#{finding.runbook}"
-    return finding.repair if finding.repair_built else f"{finding.repair} {NOT_BUILT}"
+def repairs(repair: str, runbook: str, *, built: bool) -> tuple[str, ...]:
+    """The commands of a repair, marked where this version lacks them; else where the runbook tells of it."""
+    if not repair:
+        return (f"no automatic repair: docs/runbook.md#{runbook}",)
+    return tuple(command if built else f"{command} {NOT_BUILT}" for command in repair.splitlines())
+
+
+def repair_rows(*cells: str, ways: Sequence[str]) -> list[tuple[str, ...]]:
+    """A row of a table that ends in a command, and one more for each further command to choose from."""
+    first, *more = ways
+    return [(*cells, first), *((*("",) * len(cells), command) for command in more)]
+
+
+def cautions(texts: Iterable[str]) -> None:
+    """What to make sure of before some commands above are typed, each thing once."""
+    for text in dict.fromkeys(filter(None, texts)):
+        print(f"  ! {text}")
 
 
 def place(finding: Finding) -> str:
@@ -70,7 +82,14 @@ def whole(finding: Finding) -> None:
     sides("venue", finding.venue, finding.differing)
     for sentence in finding.evidence:
         print(clean(f"  - {sentence}"))
-    print(f"  What mends it: {repair(finding)}")
+    ways = repairs(finding.repair, finding.runbook, built=finding.repair_built)
+    if len(ways) == 1:
+        print(f"  What mends it: {ways[0]}")
+    else:
+        print("  What mends it, one of these:")
+        for command in ways:
+            print(f"    {command}")
+    cautions([finding.caution])
 
 
 def sides(title: str, rows: Iterable[Mapping[str, str]], differing: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from posguard.demo.stack import Stack
-    from posguard.model.finding import StoredFinding
+    from posguard.model.finding import Finding, StoredFinding
     from posguard.model.run import StoredRun
     from posguard.report.view import FirstScreen
 
@@ -99,15 +99,7 @@ def _list(found: tuple[StoredFinding, ...]) -> list[Text]:
     ordered = sorted(found, key=lambda f: (f.finding.severity.rank, f.finding.kind, f.finding.symbol))
     loud = [f.finding for f in ordered if f.finding.severity is not Severity.INFO]
     quiet = [f.finding for f in ordered if f.finding.severity is Severity.INFO]
-    lines = [
-        Text.assemble(
-            (f"{finding.severity:<9}", _STYLE[finding.severity]),
-            f"{finding.kind:<21}{finding.symbol:<10}{finding.exchange:<8}{finding.proof:<10}",
-            finding.repair or f"see docs/runbook.md#{finding.runbook}",
-            "" if finding.repair_built or not finding.repair else _NOT_BUILT,
-        )
-        for finding in loud
-    ]
+    lines = [line for finding in loud for line in _loud(finding)]
     for kind in dict.fromkeys(finding.kind for finding in quiet):
         where = [f"{f.symbol} {f.exchange}" for f in quiet if f.kind is kind]
         lines.append(
@@ -116,9 +108,19 @@ def _list(found: tuple[StoredFinding, ...]) -> list[Text]:
                 f"{kind:<21}{len(where)}: {', '.join(where)}; see docs/runbook.md#{kind.replace('_', '-')}",
             )
         )
+    lines += [Text(f"! {text}", style="dim") for text in dict.fromkeys(f.caution for f in loud) if text]
     if any(not f.repair_built and f.repair for f in loud):
         lines.append(Text(f"{_NOT_BUILT.strip()} this command is not built yet", style="dim"))
     return lines
+
+
+def _loud(finding: Finding) -> list[Text]:
+    """What is wrong beside its command; a further line for each further command to choose from."""
+    what = f"{finding.kind:<21}{finding.symbol:<10}{finding.exchange:<8}{finding.proof:<10}"
+    first, *more = finding.commands or (f"see docs/runbook.md#{finding.runbook}",)
+    mark = "" if finding.repair_built or not finding.repair else _NOT_BUILT
+    head = Text.assemble((f"{finding.severity:<9}", _STYLE[finding.severity]), what, first, mark)
+    return [head, *(Text(f"{'or':>{9 + len(what) - 1}} {command}{mark}") for command in more)]
 
 
 def _where_next(stack: Stack, out: Console) -> None:

@@ -23,6 +23,15 @@ def parse_duration(text: str, *, bare: str = "s") -> timedelta:
     return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in parts), timedelta())
 
 
+def type_duration(length: timedelta) -> str:
+    """A duration as `parse_duration` reads it, to the second: `1m`, `1h30m`, `0s`."""
+    rest, said = int(length.total_seconds()), ""
+    for unit, name in (("d", "days"), ("h", "hours"), ("m", "minutes"), ("s", "seconds")):
+        number, rest = divmod(rest, int(timedelta(**{name: 1}).total_seconds()))
+        said += f"{number}{unit}" if number else ""
+    return said or "0s"
+
+
 def spell_duration(length: timedelta) -> str:
     """The two largest units of a duration: `3 h 20 min`, `45 s`, `2 d 4 h`."""
     seconds = int(abs(length.total_seconds()))

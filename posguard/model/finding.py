@@ -88,6 +88,18 @@ def fingerprint(
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+# What has to be known before a command is typed that takes a person's word for it.
+WHOSE = "Only one of them, and only once it is known whose the position is."
+ABSENT = "Nothing proves that the position is gone. Only once you have seen on the exchange that it is: a row that is closed over a live position leaves it to nobody."
+
+
+def caution_of(repair: str) -> str:
+    """What to make sure of before the commands of a repair are typed; empty where nothing."""
+    if "--accept-absence" in repair:
+        return ABSENT
+    return WHOSE if "\n" in repair else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One problem as one pass saw it.
@@ -95,8 +107,8 @@ class Finding:
     `database` and `venue` are the two sides, as lists of field → text (one mapping per row, position or order);
     `differing` names the fields that do not agree. They hold nothing that changes while the world stands still (no age, no
     mark price), so that an unchanged pass finds equal findings. `evidence` says, a sentence each, what proves or what is
-    missing. `repair` is the exact command, empty where there is no automatic repair; `repair_built` is False while that
-    command does not exist yet. `runbook` is the section of docs/runbook.md.
+    missing. `repair` is the exact command, one a line where a person has to choose, empty where there is no automatic repair;
+    `repair_built` is False while that command does not exist yet. `runbook` is the section of docs/runbook.md.
     """
 
     kind: Kind
@@ -133,6 +145,16 @@ class Finding:
     def key(self) -> PositionKey:
         """The key it is about."""
         return PositionKey(self.exchange, self.account, self.symbol, self.position_side)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The complete commands of `repair`; of several a person chooses one."""
+        return tuple(self.repair.splitlines())
+
+    @property
+    def caution(self) -> str:
+        """See `caution_of`."""
+        return caution_of(self.repair)
 
     @property
     def runbook(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,8 +20,10 @@ from posguard.model.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+# Younger unfinished rows are left out of a plan unless another age is asked for.
+MIN_AGE = timedelta(hours=1)
 # What stands for a value that is known only when a line is carried out.
 NOW = "(now)"
 NEW_STOP = "(the new stop's order id)"

@@ -12,6 +12,7 @@ from posguard.model.finding import Kind, Proof, Severity
 from posguard.model.money import plain
 from posguard.model.position import Status
 from posguard.model.protection import Guard
+from posguard.reconcile.advice import repair_of_orphan, repair_of_unfinished
 from posguard.reconcile.duplicates import matches
 from posguard.reconcile.evidence import row_absence
 from posguard.reconcile.found import finding
@@ -63,6 +64,7 @@ def incomplete(case: KeyCase) -> Iterator[Finding]:
             subject=str(row.id),
             rows=(row,),
             evidence=(_BOTH_READS, f"unfinished since {moment(row.since)}", _held(case)),
+            command=repair_of_unfinished(row, case.now, case.limits.grace),
         )
 
 
@@ -74,23 +76,27 @@ def orphans(case: KeyCase) -> Iterator[Finding]:
         if row.is_intermediate:
             continue
         absence = absence_of(case, row)
+        proof = Proof.PROVEN if absence.proven else Proof.SUSPECTED
         yield finding(
             case,
             Kind.ORPHANED_DB,
             Severity.CRITICAL,
             f"{case.key}: row #{row.id} is open and the venue holds no position",
-            proof=Proof.PROVEN if absence.proven else Proof.SUSPECTED,
+            proof=proof,
             subject=str(row.id),
             rows=(row,),
             differing=("position",),
             evidence=absence.sentences,
+            command=repair_of_orphan(case.key, proof),
         )
 
 
 def absence_of(case: KeyCase, row: PositionRow) -> Absence:
     """What is known of the absence behind one row."""
     assert case.market is not None
-    return row_absence(row, case.fills, snapshots=case.limits.snapshots, lot_step=case.market.lot_step)
+    return row_absence(
+        row, case.fills, snapshots=case.limits.snapshots, lot_step=case.market.lot_step, now=case.now
+    )
 
 
 def external(case: KeyCase) -> Iterator[Finding]:

@@ -41,11 +41,11 @@ class Absence:
 
 
 def row_absence(
-    row: PositionRow, history: FillHistory | None, *, snapshots: int, lot_step: Decimal
+    row: PositionRow, history: FillHistory | None, *, snapshots: int, lot_step: Decimal, now: datetime
 ) -> Absence:
     """What is known of an open row whose key the venue does not hold in `snapshots` consecutive complete snapshots."""
     seen = _seen(snapshots)
-    if missing := _too_little(row, snapshots):
+    if missing := _too_little(row, snapshots, now):
         return Absence(proven=False, sentences=(seen, missing))
     assert row.since is not None
     if missing := _gap(history, row.since - BEFORE_OPENING):
@@ -96,11 +96,13 @@ def order_absence(order: VenueOrder, history: FillHistory | None, *, snapshots: 
     return Absence(proven=True, sentences=(seen, _told(closing[-1])), closed_at=closing[-1].at)
 
 
-def _too_little(row: PositionRow, snapshots: int) -> str:
+def _too_little(row: PositionRow, snapshots: int, now: datetime) -> str:
     if snapshots < 2:
         return _ONE_LOOK
     if row.since is None:
         return "missing: the row holds no time from which to read fills"
+    if row.since - BEFORE_OPENING > now:
+        return "missing: the row's own time has yet to come, and no fill can be after it"
     if row.side is None:
         return "missing: the row's side cannot be read"
     return ""

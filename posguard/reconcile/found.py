@@ -29,8 +29,12 @@ def finding(
     orders: Iterable[VenueOrder] | None = None,
     differing: Iterable[str] = (),
     evidence: Iterable[str] = (),
+    command: str | None = None,
 ) -> Finding:
-    """A finding about a key. rows and orders default to all of the case; the venue side is empty where it is not judged."""
+    """A finding about a key. rows and orders default to all of the case; the venue side is empty where it is not judged.
+
+    command replaces the one that mends its kind.
+    """
     rows = case.rows if rows is None else rows
     shown = case.orders if orders is None else tuple(orders)
     venue = [position_fields(case.position)] if case.position else []
@@ -52,7 +56,7 @@ def finding(
         venue=tuple(venue),
         differing=tuple(differing),
         evidence=tuple(evidence),
-        repair=repair(kind, key),
+        repair=repair(kind, key) if command is None else command,
         repair_built=is_built(kind),
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from posguard.errors import PosguardError
-from posguard.model.duration import spell_duration
+from posguard.model.duration import parse_duration, spell_duration
 from posguard.model.finding import FindingState, Kind, Severity
 from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
@@ -39,7 +40,7 @@ from posguard.report.view import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from posguard.model.finding import StoredFinding
+    from posguard.model.finding import Finding, StoredFinding
     from posguard.model.log_statistics import Statistics
     from posguard.model.race import Race
     from posguard.model.run import StoredRun
@@ -146,7 +147,7 @@ def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
         stored=found.stored,
         events=found.events,
         plans=found.plans,
-        mode=_mode(found.stored.finding.repair),
+        form=_form(found.stored.finding),
         runbook=_runbook(found.stored.finding.runbook),
     )
 
@@ -308,10 +309,18 @@ def _outcome(run: StoredRun) -> str:
     return "under way" if run.outcome is RunOutcome.RUNNING else run.outcome.value
 
 
-def _mode(repair: str) -> str:
-    """The cleanup mode in a command; empty where there is none."""
-    words = repair.split()
-    return words[2] if len(words) > 2 else ""
+def _form(finding: Finding) -> tuple[tuple[str, str], ...]:
+    """What to fill into the form of the cleanup DAG for a finding's command; empty where the form cannot do it."""
+    if not finding.commands or "--accept-absence" in finding.repair:
+        return ()
+    words = [command.split() for command in finding.commands]
+    said = [("mode", words[0][2])]
+    if "--age" in words[0]:
+        age = parse_duration(words[0][words[0].index("--age") + 1], bare="h")
+        said.append(("least age in hours", f"{math.floor(age / timedelta(hours=1) * 100) / 100:g}"))
+    if actions := [line[line.index("--action") + 1] for line in words if "--action" in line]:
+        said.append(("action", " or ".join(actions)))
+    return tuple(said)
 
 
 def _standing(summary: PlanSummary, now: datetime) -> str:

@@ -167,13 +167,15 @@ def test_a_code_that_opens_nothing_ends_the_run_at_its_first_task_in_one_line(
     expired = plan(row_line(), **(here | {"made": AT}))
     elsewhere = plan(row_line(), **(here | {"database_fingerprint": "f" * 16}))
     other_world = plan(row_line(), **named, worlds={venue_name(): "testnet"})
-    stored(empty_dsn, expired, elsewhere, other_world)
+    on_a_word = plan(row_line(accepts_absence=True), **named, worlds={venue_name(): "simulator"})
+    stored(empty_dsn, expired, elsewhere, other_world, on_a_word)
     before = world(empty_dsn, simulator_url)
     for code, says in (
         ("2222-2222", "There is no plan of the code 2222-2222"),
         (expired.code, f"The code {expired.code} expired at"),
         (elsewhere.code, "is for the database ffffffffffffffff"),
         (other_world.code, "in its testnet world, which is simulator here"),
+        (on_a_word.code, f"Type it: posguard cleanup --confirm {on_a_word.code} --rows 1"),
     ):
         caplog.clear()
         assert run_dag(confirm=code)[0] == REFUSED, says

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from posguard.model.duration import parse_duration, spell_duration
+from posguard.model.duration import parse_duration, spell_duration, type_duration
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ from posguard.model.duration import parse_duration, spell_duration
 )
 def test_durations_as_people_type_them(text, seconds):
     assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["0s", "45s", "1m", "1m30s", "15m", "1h", "1h30m", "2d", "1d1h1m1s"])
+def test_a_duration_is_typed_as_it_is_read(text):
+    assert type_duration(parse_duration(text)) == text
 
 
 def test_a_bare_number_counts_in_the_unit_of_its_place():

@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from posguard.cleanup.planning import decide, make_plan, without
+from posguard.model.duration import parse_duration
 from posguard.model.finding import Pass
 from posguard.model.order import OrderHistory, OrderState, SeenOrder
 from posguard.model.plan import Choice, Mode, PlanOptions, Role
@@ -165,6 +166,75 @@ def test_a_row_that_names_an_order_was_sent():
     lines, (why,) = planned("#1 pending_entry long 10 2h order:7", "", "no fills")
     assert lines == []
     assert "names the order" in why
+
+
+ENDED = ("canceled", "expired", "rejected")
+
+
+@pytest.mark.parametrize("status", ["entry_placed", "pending_sl"])
+@pytest.mark.parametrize("state", OrderState)
+def test_a_sent_entry_ends_without_a_fill_only_where_its_orders_say_so(status, state):
+    """CLN-5: no fill is told, so that only what became of the order says that nothing came of it."""
+    where = (f"#1 {status} long 10 2h order:77", "", "no fills")
+    (ends,) = planned(*where, orders=history(an_order(OrderState.CANCELED)))[0]
+    lines, left = planned(*where, orders=history(an_order(state)))
+    assert lines == ([ends] if state in ENDED else []), left
+    assert state in ENDED or "order 77 (bot-1)" in left[0]
+    partly = history(an_order(state, filled=Decimal(1)))
+    assert planned(*where, orders=partly)[0] == []
+    unnamed = (f"#1 {status} long 10 2h", "", "no fills")
+    assert planned(*unnamed, orders=history(an_order(state)))[0] == lines
+
+
+@pytest.mark.parametrize(
+    ("orders", "words"),
+    [
+        ({}, "its order history was not read"),
+        (history(complete=False, reasons=("orders: HTTP 500",)), "orders: HTTP 500"),
+        (history(since=NOW - timedelta(hours=1)), "missing: the orders before"),
+        (history(), "names the order 77, and the venue's order history does not hold it"),
+        (history(an_order(OrderState.CANCELED, order_id="78")), "does not hold it"),
+    ],
+    ids=str,
+)
+def test_without_its_order_nothing_is_said_of_an_entry_that_was_sent(orders, words):
+    lines, (why,) = planned("#1 entry_placed long 10 2h order:77", "", "no fills", orders=orders)
+    assert (lines, words in why) == ([], True), why
+
+
+def test_what_filled_is_never_forgotten_so_that_an_old_order_which_is_not_told_filled_nothing():
+    forgotten = history(unfilled_since=NOW - timedelta(hours=1))
+    lines, _ = planned("#1 entry_placed long 10 2h order:77", "", "no fills", orders=forgotten)
+    assert lines == ["#1 fail_row failed"]
+
+
+@pytest.mark.parametrize(
+    ("database", "venue", "evidence"),
+    [
+        ("#1 pending_entry long 10 20m", "", "no fills"),
+        ("#1 entry_placed long 10 20m", PROTECTED, "–"),
+        ("#1 pending_sl long 10 2m", PROTECTED, "–"),
+        ("#1 active long 10 2h", "", "bought 10 2h"),
+        ("", PROTECTED, "–"),
+    ],
+)
+def test_the_command_that_a_finding_names_takes_it_into_a_plan(database, venue, evidence):
+    seen = observed(database, venue, evidence)
+    (finding,) = [f for f in seen.result.findings if f.repair]
+    for command in finding.commands:
+        words = command.split()
+        asked = {"mode": Mode(words[2]), "accept_absence": "--accept-absence" in words}
+        if "--age" in words:
+            asked["min_age"] = parse_duration(words[words.index("--age") + 1], bare="h")
+        if "--action" in words:
+            asked["choice"] = Choice(words[words.index("--action") + 1])
+        lines, left = decide(seen, replace(OPTIONS, **asked))
+        assert [line.fingerprint for line in lines] == [finding.fingerprint], left
+
+
+def test_a_row_whose_time_has_yet_to_come_is_proven_by_no_fill():
+    lines, (why,) = planned("#1 active long 10 -2h", "", "no fills", mode=Mode.ORPHANED_DB)
+    assert (lines, "has yet to come" in why) == ([], True), why
 
 
 def test_what_the_venue_forgets_of_unfilled_orders_is_said():

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from posguard.model.finding import Finding, Kind, Proof, Severity
 from posguard.model.position import PositionSide
 from posguard.model.venue import VenueId
-from posguard.reconcile.advice import MODES, is_built, recommendations, repair
+from posguard.reconcile.advice import (
+    MODES,
+    is_built,
+    recommendations,
+    repair,
+    repair_of_orphan,
+    repair_of_unfinished,
+)
 from posguard.reconcile.breaker import Breaker, allowed_closings, breakers
-from tests.unit.reconcile.scenario import row
+from tests.unit.reconcile.scenario import NOW, row
 
 ORPHAN = Finding(
     Kind.ORPHANED_DB,
@@ -48,17 +56,59 @@ def test_each_command_is_recommended_once_and_what_protects_comes_first():
         ("posguard cleanup orphaned-db --symbol APTUSDT --exchange binance", 2, "critical"),
         ("posguard cleanup orphaned-db --symbol KASUSDT --exchange bybit", 1, "critical"),
         (
-            "posguard cleanup orphaned-ex --symbol APTUSDT --exchange binance --action close|adopt",
+            "\n".join(
+                f"posguard cleanup orphaned-ex --symbol APTUSDT --exchange binance --action {choice}"
+                for choice in ("close", "adopt")
+            ),
             1,
             "warning",
         ),
         ("", 1, "info"),
         ("", 1, "critical"),
     ]
+    assert [bool(r.caution) for r in told] == [False, False, False, True, False, False]
     assert [r.runbook for r in told[-2:]] == ["aged-position", "side-mismatch"]
     assert not any(r.built for r in told), "what a finding says of itself"
     assert all(is_built(kind) for kind in MODES)
     assert recommendations([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("database", "ends"),
+    [
+        ("#1 entry_placed long 10 20m", "--exchange binance --age 1m"),
+        ("#1 pending_sl long 10 59m", "--exchange binance --age 1m"),
+        ("#1 pending_entry long 10 1h", "--exchange binance"),
+        ("#1 pending_entry long 10 no-time", ""),
+        ("#1 pending_sl long 10 -2h", ""),
+        ("#1 submitting long 10 2h", ""),
+        ("#1 unresolved long 10 20m", ""),
+    ],
+)
+def test_the_command_for_an_unfinished_row_takes_it_in_or_there_is_none(database, ends):
+    unfinished, _ = row(database)
+    command = repair_of_unfinished(unfinished, NOW, timedelta(seconds=60))
+    assert command.endswith(ends)
+    assert bool(command) is bool(ends)
+    assert not ends or command.startswith("posguard cleanup incomplete --symbol BTCUSDT")
+
+
+def test_what_takes_a_person_s_word_says_what_to_make_sure_of():
+    key = ORPHAN.key
+    suspected = replace(ORPHAN, repair=repair_of_orphan(key, Proof.SUSPECTED))
+    assert suspected.commands == (
+        "posguard cleanup orphaned-db --symbol APTUSDT --exchange binance --accept-absence",
+    )
+    assert "Nothing proves" in suspected.caution
+    proven = replace(ORPHAN, repair=repair_of_orphan(key, Proof.PROVEN))
+    assert proven.commands == ("posguard cleanup orphaned-db --symbol APTUSDT --exchange binance",)
+    assert proven.caution == ""
+    external = of(Kind.EXTERNAL_POSITION)
+    assert [command.rsplit(" ", 2)[1:] for command in external.commands] == [
+        ["--action", "close"],
+        ["--action", "adopt"],
+    ]
+    assert "whose" in external.caution
 
 
 def test_a_kind_has_a_repair_or_none():

@@ -215,6 +215,29 @@ def test_a_command_that_is_not_built_is_marked_and_a_missing_one_says_so():
     assert "runbook.md#unknown-status" in html[3]
 
 
+def test_of_several_commands_each_stands_alone_and_what_takes_a_word_says_so():
+    where = "--symbol APTUSDT --exchange binance"
+    commands = {
+        1: f"posguard cleanup orphaned-ex {where} --action close\nposguard cleanup orphaned-ex {where} --action adopt",
+        2: f"posguard cleanup orphaned-db {where} --accept-absence",
+        3: f"posguard cleanup incomplete {where} --age 1m",
+    }
+    html = {
+        n: render.one_finding(known(), KnownFinding(stored_finding(n, repair=repair), ()), PAGE)
+        for n, repair in commands.items()
+    }
+    for command in commands[1].splitlines():
+        assert f'<pre tabindex="0"><code>{command}</code></pre>' in html[1]
+    assert "one of these" in html[1]
+    assert "known whose the position is" in html[1]
+    assert "action <code>close or adopt</code>" in html[1]
+    assert "Nothing proves that the position is gone" in html[2]
+    assert "on the command line alone" in html[2]
+    assert "trigger the DAG" not in html[2]
+    assert "mode <code>incomplete</code>, least age in hours <code>0.01</code>" in html[3]
+    assert "one of these" not in html[3]
+
+
 def test_what_is_not_asked_for_is_refused_quietly():
     asked = Asked(state="nonsense", severity="nonsense", kind=("nonsense", "zombie_order"))
     assert asked.severities == ()
