@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from posguard.errors import SettingsError
+from posguard.model.baseline import BEFORE
 from posguard.model.duration import parse_duration
 from posguard.model.venue import VenueId, World
 
@@ -164,6 +165,8 @@ class Settings(BaseSettings):
     log_retention_days: int = Field(
         90, ge=7, le=3650, description="days that loaded log events are kept; older records are not loaded"
     )
+    error_hours: int = Field(24, ge=1, le=744, description="hours over which errors are counted by the hour")
+    baseline: str = Field(BEFORE, description="name of the baseline that success is measured against")
     backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
 

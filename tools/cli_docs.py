@@ -12,6 +12,7 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from posguard.cli import (
+    baseline_shapes,
     cleanup_shapes,
     explore_shapes,
     investigation_shapes,
@@ -68,6 +69,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard findings list, ack, dismiss, reopen", shapes.FindingList),
     ("posguard findings show", shapes.FindingDetail),
     ("posguard findings ignore add, list, end", shapes.RuleList),
+    ("posguard baseline save, list", baseline_shapes.BaselineList),
     ("posguard db upgrade, posguard db downgrade", shapes.SchemaChange),
     ("posguard db upgrade --target bot, posguard db downgrade --target bot", shapes.BotTables),
     ("posguard db check", shapes.SchemaStanding),

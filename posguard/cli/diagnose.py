@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from posguard.cli.options import AsJson, Exchange, OnDemo, OneExchange, OneSymbol
-from posguard.errors import ExitCode, OperatorError
+from posguard.errors import ExitCode, OperatorError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from posguard.model.finding import StoredFinding
     from posguard.model.run import StoredRun
     from posguard.model.scope import Scope
+    from posguard.postgres.pool import Database
 
 
 class Mode(StrEnum):
@@ -34,11 +36,33 @@ AMode = Annotated[
 ]
 
 
+Hours = Annotated[
+    int | None,
+    typer.Option(
+        "--hours",
+        metavar="N",
+        min=1,
+        max=744,
+        help="Errors by the hour over the last N hours; 24 by default.",
+    ),
+]
+ABaseline = Annotated[
+    str,
+    typer.Option(
+        "--baseline",
+        metavar="NAME",
+        help="What success is measured against; `posguard baseline list` shows them.",
+    ),
+]
+
+
 def diagnose(
     *,
     mode: AMode = Mode.CHECK,
     exchange: OneExchange = None,
     symbol: OneSymbol = None,
+    hours: Hours = None,
+    baseline: ABaseline = "",
     demo: OnDemo = False,
     as_json: AsJson = False,
 ) -> None:
@@ -50,6 +74,7 @@ def diagnose(
     Examples:
       posguard diagnose
       posguard diagnose --mode report --exchange binance --symbol BTCUSDT
+      posguard diagnose --mode report --hours 6 --baseline before-upgrade
       posguard diagnose --demo --json
     """
     from posguard.cli import output, report_text
@@ -58,7 +83,7 @@ def diagnose(
     from posguard.cli.shapes import DiagnosedFinding, DiagnosisReport, FindingShape
 
     output.structured_log_to_stderr()
-    to = connections(demo=demo)
+    to = _measured(connections(demo=demo), hours, baseline)
     output.load_drivers()
     with output.progress("connecting …") as say:
         told = asyncio.run(_diagnosed(to, _scope(exchange, symbol), say))
@@ -113,6 +138,26 @@ def reconcile(
     _end(told)
 
 
+def _measured(to: Connections, hours: int | None, baseline: str) -> Connections:
+    """The settings with what was asked for of the statistics."""
+    asked: dict[str, object] = {"error_hours": hours} if hours else {}
+    if baseline:
+        asked["baseline"] = baseline
+    return replace(to, settings=to.settings.model_copy(update=asked)) if asked else to
+
+
+async def _require_baseline(db: Database, name: str) -> None:
+    """Raises UsageError where no baseline has this name."""
+    from posguard.reconcile.statistics import find_baseline
+
+    async with db.snapshot() as connection:
+        if await find_baseline(connection, name) is None:
+            raise UsageError(
+                f"No baseline of the name {name} is stored. Nothing was done.",
+                hint="`posguard baseline list` shows them; `posguard baseline save NAME` makes one.",
+            )
+
+
 def _scope(exchange: Exchange | None, symbol: str | None) -> Scope:
     from posguard.model.scope import Scope
 
@@ -132,6 +177,7 @@ async def _diagnosed(to: Connections, scope: Scope, say: Callable[[str], None]) 
     async with await Database.open(
         to.dsn, application="posguard diagnose", read_only=True, timeout=_seconds(to)
     ) as db:
+        await _require_baseline(db, to.settings.baseline)
         result = await look(db, to, scope, say)
         async with db.snapshot() as connection:
             if await schema_version(connection) == NEWEST:

@@ -22,15 +22,36 @@ def moment(text: str, now: datetime) -> datetime:
     return at
 
 
+def past(option: str, text: str, now: datetime) -> datetime:
+    """The past moment that `2025-10-22` or `2025-10-22T18:00+02:00` names to an option; without an offset it is UTC.
+
+    Raises UsageError for anything else and for what has yet to come.
+    """
+    try:
+        at = _read(text)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"'{text}' is no date. Nothing was done.",
+            hint=f"Write {option} 2025-10-22 or 2025-10-22T18:00+02:00.",
+        ) from None
+    if at > now:
+        raise UsageError(f"{option} {text} has yet to come ({at:%Y-%m-%d %H:%M} UTC). Nothing was done.")
+    return at
+
+
 def _date(text: str) -> datetime:
     try:
-        at = datetime.fromisoformat(text.strip())
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+        return _read(text)
     except (ValueError, OverflowError):
         raise UsageError(
             f"'{text}' is neither a duration nor a date. Nothing was changed.",
             hint="Write --until 8h, 2d, 2026-12-01 or 2026-12-01T18:00+02:00.",
         ) from None
+
+
+def _read(text: str) -> datetime:
+    at = datetime.fromisoformat(text.strip())
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def spell(at: datetime | None) -> str:

@@ -10,6 +10,7 @@ from posguard.cli.moments import spell
 from posguard.cli.reporting import checks, totals
 from posguard.model.duration import spell_duration
 from posguard.model.finding import Severity
+from posguard.reconcile.statistics import WINDOWS
 from posguard.report.view import skipped_text
 
 if TYPE_CHECKING:
@@ -164,25 +165,33 @@ def _statistics(statistics: Mapping[str, Any]) -> None:
             _long(row["mean_seconds"]),
         ),
     )
-    _errors(statistics["errors_per_hour"])
-    baseline = statistics["baseline"]
+    _errors(statistics["errors_per_hour"], statistics["error_hours"])
+    windows, baseline = statistics["windows"], statistics["baseline"]
+    days = (*(_DAYS[name] for name in windows), baseline.get("days"))
     output.table(
-        ("measure", *statistics["windows"], str(baseline["name"])),
+        ("measure", *windows, f"{baseline['name']}{_period(baseline)}"),
         [
             (
                 name,
-                *(_measure(window, part, field) for window in statistics["windows"].values()),
-                str(baseline.get(known, "–")),
+                *(
+                    _measure(*one, part, field)
+                    for one in zip((*windows.values(), baseline), days, strict=True)
+                ),
             )
-            for name, part, field, known in _MEASURES
+            for name, part, field in _MEASURES
         ],
         title="Is it getting better",
     )
 
 
-def _errors(measured: Mapping[str, Any]) -> None:
+def _period(baseline: Mapping[str, Any]) -> str:
+    """How long a baseline's period was and when it ended, where that is known."""
+    return f" ({baseline['days']:g} d to {baseline['to'][:10]})" if baseline.get("days") else ""
+
+
+def _errors(measured: Mapping[str, Any], hours: int) -> None:
     """Hours without an error are left out, and said to be."""
-    title, rows = "Errors per hour, the last 24 h", measured.get("rows", ())
+    title, rows = f"Errors per hour, the last {hours} h", measured.get("rows", ())
     if rows:
         title += f": {sum(row['errors'] for row in rows)} in all, hours without one left out"
     _lines(
@@ -193,24 +202,31 @@ def _errors(measured: Mapping[str, Any]) -> None:
     )
 
 
-# Title, part and field of a window, and the baseline's name for it where it has one.
+_DAYS = {name: length / timedelta(days=1) for name, length in WINDOWS.items()}
+_A_DAY = " a day"
+# Title, part and field of a window. Periods differ in length, so that counts are compared by the day.
 _MEASURES = (
-    ("rows opened", "rolled_back", "rows", "rows"),
-    ("rolled back", "rolled_back", "rolled_back", ""),
-    ("rolled back, share (goal under 0.05)", "rolled_back", "share", "rolled_back_share"),
-    ("rolled back for a duplicate", "rolled_back", "for_duplicates", ""),
-    ("duplicate-key errors", "duplicate_key_errors", "count", "duplicate_key_errors"),
-    ("time to the stop, P50 s", "open_latency", "p50", ""),
-    ("time to the stop, P95 s", "open_latency", "p95", ""),
-    ("time to the stop, P99 s", "open_latency", "p99", ""),
+    ("rows opened", "rolled_back", "rows"),
+    ("rolled back", "rolled_back", "rolled_back"),
+    ("rolled back, share (goal under 0.05)", "rolled_back", "share"),
+    ("rolled back for a duplicate", "rolled_back", "for_duplicates"),
+    ("rolled back for a duplicate, a day", "rolled_back", "for_duplicates" + _A_DAY),
+    ("duplicate-key errors", "duplicate_key_errors", "count"),
+    ("duplicate-key errors, a day", "duplicate_key_errors", "count" + _A_DAY),
+    ("time to the stop, P50 s", "open_latency", "p50"),
+    ("time to the stop, P95 s", "open_latency", "p95"),
+    ("time to the stop, P99 s", "open_latency", "p99"),
 )
 
 
-def _measure(window: Mapping[str, Any], part: str, field: str) -> str:
-    found = window[part]
+def _measure(window: Mapping[str, Any], days: float | None, part: str, field: str) -> str:
+    """One number; no source where it cannot be told, a dash where there is nothing to measure."""
+    found = window.get(part, window)
     if "no_source" in found:
         return "no source"
-    value = found.get(field)
+    value = found.get(field.removesuffix(_A_DAY))
+    if field.endswith(_A_DAY):
+        value = None if value is None or days is None else value / days
     return "–" if value is None else f"{value:.4g}"
 
 

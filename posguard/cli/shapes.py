@@ -336,7 +336,7 @@ class Report(Shape):
     venues: tuple[VenueShape, ...] = Field(description="each venue")
     recommendations: tuple[AdviceShape, ...] = Field(description="what to do, what protects first")
     statistics: dict[str, Any] = Field(
-        description="rows by status, errors per hour, windows; no_source where there is none"
+        description="rows by status, errors per hour, windows, baseline; no_source where there is none"
     )
     notes: tuple[str, ...] = Field(description="what else is to be said")
 

@@ -124,7 +124,13 @@ async def observe(
     )
     situation, comparison = await _with_fills(situation, {g.venue: g for g in asked}, progress)
     progress("reading the statistics")
-    statistics = await read_statistics(db, started, scope) if statistics_too else {}
+    statistics = (
+        await read_statistics(
+            db, started, scope, error_hours=settings.error_hours, baseline=settings.baseline
+        )
+        if statistics_too
+        else {}
+    )
     result = Pass(
         started_at=started,
         finished_at=max(clock(), started),

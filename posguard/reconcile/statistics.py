@@ -6,25 +6,22 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from posguard.errors import DatabaseUnavailableError, SchemaError
+from posguard.model.baseline import BEFORE, BUILT_IN
 from posguard.model.scope import Scope
+from posguard.postgres import baselines
 from posguard.postgres import statistics as store
+from posguard.postgres.schema import NEWEST, schema_version
 from posguard.postgres.statistics import EVENTS, POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from posguard.model.baseline import Baseline
     from posguard.postgres.pool import Database
 
 DAY = timedelta(hours=24)
 PATIENCE = timedelta(seconds=5)  # of one query: statistics must not hold up a pass
 WINDOWS: Mapping[str, timedelta] = {"24h": DAY, "7d": timedelta(days=7), "30d": timedelta(days=30)}
-# What the bot did before any correction, as its owner counted it over the hours around the first incident.
-BASELINE: Mapping[str, object] = {
-    "name": "before the correction (2025-10-22)",
-    "rolled_back_share": 0.095,
-    "duplicate_key_errors": 1,
-    "rows": 42,
-}
 GOAL_ROLLED_BACK_SHARE = 0.05
 
 _NEEDS: Mapping[str, Mapping[str, frozenset[str]]] = {
@@ -45,12 +42,19 @@ _NEEDS: Mapping[str, Mapping[str, frozenset[str]]] = {
 _EVERYTHING = Scope()
 
 
-async def read_statistics(db: Database, now: datetime, scope: Scope = _EVERYTHING) -> dict[str, Any]:
+async def read_statistics(
+    db: Database,
+    now: datetime,
+    scope: Scope = _EVERYTHING,
+    *,
+    error_hours: int = 24,
+    baseline: str = BEFORE,
+) -> dict[str, Any]:
     """All measures as plain JSON.
 
-    `by_status` and `errors_per_hour` hold `rows` over the last 24 h; `windows` holds, for 24h, 7d and 30d, `rolled_back`
+    `by_status` holds `rows` over the last 24 h, `errors_per_hour` over the last `error_hours`; `windows` holds, for 24h, 7d and 30d, `rolled_back`
     (rows, rolled_back, for_duplicates, share), `duplicate_key_errors` and `open_latency` (opens, p50, p95, p99, max in
-    seconds, from the row to its first stop-loss). Whatever has no source holds `no_source`, the reason, in their place.
+    seconds, from the row to its first stop-loss); `baseline` holds the same of the baseline of that name. Whatever has no source holds `no_source`, the reason, in their place.
     Times are ISO texts in UTC. Never raises for a table, a column or a privilege that is missing, nor for a slow query.
     """
     async with db.connection() as connection:
@@ -59,11 +63,39 @@ async def read_statistics(db: Database, now: datetime, scope: Scope = _EVERYTHIN
     return {
         "at": now.isoformat(),
         "by_status": await asked.rows("rows_by_status", DAY),
-        "errors_per_hour": await asked.rows("errors_per_hour", DAY),
+        "errors_per_hour": await asked.rows("errors_per_hour", timedelta(hours=error_hours)),
+        "error_hours": error_hours,
         "windows": {name: await _window(asked, length) for name, length in WINDOWS.items()},
-        "baseline": dict(BASELINE),
+        "baseline": await _baseline(db, baseline),
         "goal_rolled_back_share": GOAL_ROLLED_BACK_SHARE,
     }
+
+
+async def measure(db: Database, period_to: datetime, length: timedelta) -> dict[str, Any]:
+    """The measures of one window, of everything, over the period of that length which ends then; see `read_statistics`."""
+    async with db.connection() as connection:
+        have = {table: await store.columns(connection, table) for table in (POSITIONS, EVENTS)}
+    return await _window(_Asked(db, have, period_to, _EVERYTHING), length)
+
+
+async def find_baseline(connection: Any, name: str) -> Baseline | None:
+    """The baseline of a name, the built-in one included; None where there is none, or posguard's schema lacks the table."""
+    if name == BUILT_IN.name:
+        return BUILT_IN
+    if await schema_version(connection) != NEWEST:
+        return None
+    return await baselines.by_name(connection, name)
+
+
+async def _baseline(db: Database, name: str) -> dict[str, Any]:
+    try:
+        async with db.snapshot() as connection:
+            found = await find_baseline(connection, name)
+    except (DatabaseUnavailableError, SchemaError) as error:
+        return {"name": name, "no_source": error.message}
+    if found is None:
+        return {"name": name, "no_source": f"no baseline of the name {name} is stored"}
+    return found.plain
 
 
 async def _window(asked: _Asked, length: timedelta) -> dict[str, Any]:

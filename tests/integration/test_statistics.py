@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from posguard.model.baseline import BEFORE, Baseline
 from posguard.model.scope import Scope
+from posguard.postgres import baselines
 from posguard.postgres.pool import Database
-from posguard.reconcile.statistics import read_statistics
+from posguard.reconcile.statistics import measure, read_statistics
 from tests.conftest import run_script
 
 pytestmark = pytest.mark.postgres
@@ -83,8 +85,32 @@ async def test_success_over_three_windows_against_the_baseline(db):
     latency = told["windows"]["24h"]["open_latency"]
     assert (latency["opens"], latency["p50"], latency["max"]) == (2, 3, 4)
     assert told["goal_rolled_back_share"] == 0.05
-    assert told["baseline"]["rolled_back_share"] == 0.095
-    assert told["baseline"]["name"]
+    assert (told["baseline"]["name"], told["baseline"]["rolled_back"]["share"]) == (BEFORE, 0.095)
+    assert "not counted" in told["baseline"]["open_latency"]["no_source"]
+
+
+async def test_a_named_baseline_holds_every_measure_of_its_period_and_keeps_it(db):
+    week = timedelta(days=7)
+    made = Baseline("last-week", await measure(db, NOW, week), NOW - week, NOW, "ann")
+    async with db.transaction() as connection:
+        assert await baselines.add(connection, made)
+        assert not await baselines.add(connection, made), "a name is given once"
+    told = await read_statistics(db, NOW, Scope("binance"), baseline="last-week")
+    measured = (await read_statistics(db, NOW))["windows"]["7d"]
+    assert measured["open_latency"]["p95"] is not None
+    assert measured["rolled_back"]["for_duplicates"] == 1
+    assert {part: told["baseline"][part] for part in measured} == measured, "of everything, whatever is asked for"
+    assert (told["baseline"]["days"], told["baseline"]["to"]) == (7, NOW.isoformat())
+    unknown = (await read_statistics(db, NOW, baseline="nobody"))["baseline"]
+    assert unknown == {"name": "nobody", "no_source": "no baseline of the name nobody is stored"}
+
+
+async def test_errors_by_hour_over_as_many_hours_as_are_asked_for(db):
+    told = await read_statistics(db, NOW, error_hours=3)
+    assert told["error_hours"] == 3
+    assert [row["errors"] for row in told["errors_per_hour"]["rows"]] == [0, 0, 1]
+    days = (await read_statistics(db, NOW, error_hours=72))["errors_per_hour"]["rows"]
+    assert (len(days), sum(row["errors"] for row in days)) == (72, 5)
 
 
 async def test_filters_by_exchange_and_by_symbol_in_any_spelling(db):
