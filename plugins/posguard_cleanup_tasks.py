@@ -181,12 +181,11 @@ def _carry_out(plan_id: int, who: str, production: str) -> int:
 
 
 def _venues_of(settings: Settings, stored: StoredPlan, *, sending: bool = False) -> list[VenueSettings]:
-    """The venues of a plan's lines; sending: of those that send orders."""
-    keys = {
-        (one.line.key.exchange, one.line.key.account)
-        for one in stored.lines
-        if one.line.orders or not sending
-    }
+    """Every account of the exchanges that a plan touches, as the plan saw them; sending: the venues of lines that send orders."""
+    if not sending:
+        exchanges = {one.line.key.exchange for one in stored.lines}
+        return [venue for venue in settings.venues if venue.exchange in exchanges]
+    keys = {(one.line.key.exchange, one.line.key.account) for one in stored.lines if one.line.orders}
     return [venue for venue in settings.venues if (venue.exchange, venue.account) in keys]
 
 

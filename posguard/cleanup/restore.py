@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from posguard.errors import ConflictError, RefusedError, VenueUnavailableError
 from posguard.model.plan import Action, Change, StoredPlan, code_of, digest_of, spelled_code
-from posguard.model.position import Status, is_open
+from posguard.model.position import PositionSide, Status, is_open, parse_side
 from posguard.model.symbol import canonical_symbol
 from posguard.model.venue import VenueId
 from posguard.postgres import cleanup, plans, runs
@@ -77,7 +77,7 @@ async def look(db: Database, gateways: Iterable[Gateway], backup: Backup) -> Res
     conflicts = [*_differs(back, whole), *_positions_gone(backup, back, lines, held)]
     async with db.snapshot() as connection:
         conflicts += await _moved(connection, (*back, *added), lock=False)
-        conflicts += await _taken(connection, back, stored)
+        conflicts += await _taken(connection, back, stored, lines)
     return Restore(
         backup=backup,
         plan=stored,
@@ -171,8 +171,10 @@ async def _moved(connection: Any, rows: Sequence[Recorded], *, lock: bool) -> li
     ]
 
 
-async def _taken(connection: Any, rows: Sequence[Recorded], plan: StoredPlan) -> list[str]:
-    """Keys that open rows outside the plan hold by now."""
+async def _taken(
+    connection: Any, rows: Sequence[Recorded], plan: StoredPlan, lines: Mapping[int, StoredLine]
+) -> list[str]:
+    """Keys that open rows outside the plan hold by now; in hedge mode a row that names no leg lives in the leg of its side."""
     mine = {ref.id for one in plan.lines for ref in one.line.guards} | {
         one.made_row for one in plan.lines if one.made_row
     }
@@ -182,13 +184,18 @@ async def _taken(connection: Any, rows: Sequence[Recorded], plan: StoredPlan) ->
         if not is_open(before.get("status")):
             continue
         for other in await cleanup.open_rows_of(connection, str(before["exchange"]), str(before["symbol"])):
-            same = (other.get("account"), other.get("position_side")) == (
-                before.get("account"),
-                before.get("position_side"),
-            )
-            if other["id"] not in mine and same:
+            legs = lines[r.line_id].line.key.position_side is not PositionSide.BOTH
+            if other["id"] not in mine and _place(other, legs=legs) == _place(before, legs=legs):
                 said.append(f"row #{other['id']} holds the key of row #{r.row_id} by now")
     return said
+
+
+def _place(row: Mapping[str, Any], *, legs: bool) -> tuple[object, object]:
+    """The account and leg of a whole row."""
+    leg = row.get("position_side")
+    if legs and leg in {None, PositionSide.BOTH.value}:
+        leg = parse_side(row.get("side")) or leg
+    return row.get("account"), leg
 
 
 async def _held(

@@ -181,13 +181,14 @@ async def _applied(to: Connections, asked: Applied) -> StoredPlan:
     ):
         async with db.snapshot() as connection:
             found = await plans.by_code(connection, asked.code)
-        keys = {(one.line.key.exchange, one.line.key.account) for one in found.lines} if found else set()
+        # Every account of an exchange that the plan touches: whose a row without an account is depends on how many there are.
+        exchanges = {one.line.key.exchange for one in found.lines} if found else set()
         sends = (
             {(o.line.key.exchange, o.line.key.account) for o in found.lines if o.line.orders}
             if found
             else set()
         )
-        venues = [venue for venue in to.venues if (venue.exchange, venue.account) in keys]
+        venues = [venue for venue in to.venues if venue.exchange in exchanges]
         ledger = await stack.enter_async_context(open_weights(to.dsn))
         gateways = [
             await stack.enter_async_context(open_gateway(venue, to.settings, ledger=ledger))

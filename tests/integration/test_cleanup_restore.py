@@ -63,6 +63,32 @@ async def test_adopted_rows_are_retired_and_orders_are_said_to_stay(demo):
     assert [s for s in dry.gone if "GRTUSDT" in s]
 
 
+async def test_of_unfinished_rows_those_come_back_for_which_no_order_was_sent(demo):
+    before = await demo.rows()
+    done, backup = await cleaned(demo, Mode.INCOMPLETE)
+    after = await demo.rows()
+    quiet = {one.line.row.id: one for one in done.lines if not one.line.orders}
+    sending = {one.line.row.id: one for one in done.lines if one.line.orders}
+    assert quiet
+    assert sending
+    assert {c.after for one in quiet.values() for c in one.line.changes if c.column == "status"} >= {
+        "failed",
+        "active",
+    }
+    dry = await look(demo.db, demo.readers, backup)
+    assert {r.row_id for r in dry.rows} == quiet.keys()
+    assert dry.conflicts == ()
+    assert all(any(str(one.line.key) in said for said in dry.gone) for one in sending.values())
+    posts = await demo.posts()
+    assert (await restore(demo.db, demo.readers, backup, dry.code, actor="t")).done
+    now = await demo.rows()
+    assert all(
+        same_but_for_time(now[n]) == same_but_for_time(before[n]) for n in before.keys() - sending.keys()
+    )
+    assert all(now[n] == after[n] for n in sending)
+    assert await demo.posts() == posts, "nothing is sent to take anything back"
+
+
 async def test_with_one_conflict_nothing_comes_back_and_it_is_named(demo):
     done, backup = await cleaned(demo, Mode.ALL, scope=Scope("binance"))
     ids = {one.line.key.symbol: one.line.row.id for one in done.lines if one.line.row}

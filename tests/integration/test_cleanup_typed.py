@@ -144,6 +144,29 @@ async def test_production_is_named_with_its_database_or_refused(demo):
     assert done.state is PlanState.APPLIED
 
 
+async def test_production_as_typed_takes_the_fingerprint_that_the_plan_shows(
+    demo, empty_dsn, simulator, tmp_path
+):
+    env = given(simulator.base_url, empty_dsn)
+    env |= {"POSGUARD_BINANCE_WORLD": "production", "POSGUARD_BYBIT_WORLD": "production"}
+    rows = await demo.rows()
+    plan = await posguard_beside("cleanup", "duplicates", folder=tmp_path, **env)
+    assert plan.code == 0, plan.err
+    shown = next(line.split() for line in plan.out.splitlines() if "--confirm" in line)
+    assert shown[:3] == ["posguard", "cleanup", "--confirm"]
+    assert shown[4] == "--production"
+    code, mark = shown[3], shown[5]
+    for more in ((), ("--production", "0" * 16), ("--production", mark[:-1])):
+        ended = await posguard_beside("cleanup", "--confirm", code, *more, folder=tmp_path, **env)
+        ended.fails_with(4, "The plan is for production. Nothing was changed.", f"--production {mark}")
+    assert await demo.rows() == rows
+    assert not (tmp_path / "backups").exists(), "not even a backup"
+    ended = await posguard_beside(*shown[1:], folder=tmp_path, **env)
+    assert ended.code == 0, (ended.out, ended.err)
+    changed = [n for n, row in (await demo.rows()).items() if row != rows[n]]
+    assert len(changed) == 2
+
+
 async def test_ctrl_c_in_the_middle_and_the_same_command_finishes_it(demo, empty_dsn, simulator, tmp_path):
     """The venue hangs after the intent; Ctrl+C comes then. The stop stands once, whatever was sent before."""
     env = given(simulator.base_url, empty_dsn)

@@ -32,7 +32,9 @@ def typed(bot_dsn, tmp_path):
 
 
 def test_a_period_is_kept_under_a_name_and_measured_against(typed):
-    saved = typed("baseline", "save", "october", "--days", "7", "--to", "2025-10-22T21:50", "--by", "ann", "--json")
+    saved = typed(
+        "baseline", "save", "october", "--days", "7", "--to", "2025-10-22T21:50", "--by", "ann", "--json"
+    )
     (kept,) = saved.json["baselines"]
     assert (kept["name"], kept["days"], kept["created_by"]) == ("october", 7, "ann")
     assert datetime.fromisoformat(kept["period_to"]) == datetime(2025, 10, 22, 21, 50, tzinfo=UTC)
@@ -49,7 +51,9 @@ def test_a_period_is_kept_under_a_name_and_measured_against(typed):
     assert lines["time to the stop, P50 s"] == ["6", "6", "6", "3"]
 
     typed("baseline", "save", "october").fails_with(2, "never changes its meaning", "Nothing was changed")
-    typed("diagnose", "--baseline", "november").fails_with(2, "No baseline of the name november", "baseline list")
+    typed("diagnose", "--baseline", "november").fails_with(
+        2, "No baseline of the name november", "baseline list"
+    )
     typed("baseline", "save", "Oct ober").fails_with(2, "cannot be a baseline's name")
     typed("baseline", "save", "before-correction").fails_with(2, "cannot be a baseline's name")
     typed("baseline", "save", "later", "--to", "2999-01-01").fails_with(2, "has yet to come")

@@ -99,7 +99,9 @@ async def test_a_named_baseline_holds_every_measure_of_its_period_and_keeps_it(d
     measured = (await read_statistics(db, NOW))["windows"]["7d"]
     assert measured["open_latency"]["p95"] is not None
     assert measured["rolled_back"]["for_duplicates"] == 1
-    assert {part: told["baseline"][part] for part in measured} == measured, "of everything, whatever is asked for"
+    assert {part: told["baseline"][part] for part in measured} == measured, (
+        "of everything, whatever is asked for"
+    )
     assert (told["baseline"]["days"], told["baseline"]["to"]) == (7, NOW.isoformat())
     unknown = (await read_statistics(db, NOW, baseline="nobody"))["baseline"]
     assert unknown == {"name": "nobody", "no_source": "no baseline of the name nobody is stored"}
