@@ -10,6 +10,7 @@ from posguard.cleanup.planning import make_plan, without
 from posguard.cleanup.unsent import with_orders
 from posguard.model.plan import MIN_AGE, Mode, PlanOptions
 from posguard.model.scope import Scope
+from posguard.model.venue import World
 from posguard.postgres import findings, plans, runs
 from posguard.postgres.schema import require_schema
 from posguard.postgres.statistics import POSITIONS, columns
@@ -46,13 +47,14 @@ async def draw_plan(
     accept_absence: bool = False,
     safe_only: bool = False,
     source: str = "cli",
-    absence_gap: timedelta = ABSENCE_GAP,
+    absence_gap: timedelta | None = None,
     progress: Callable[[str], None] = lambda _: None,
     clock: Callable[[], datetime] = _utc_now,
 ) -> Plan:
     """What a cleanup of this mode would do now; nothing is stored or changed.
 
-    With accept_absence the venues are read three times, absence_gap apart. Raises SchemaError where posguard's schema is not
+    With accept_absence the venues are read three times, absence_gap apart: five minutes unless it is given, or every one of them
+    is a simulator. Raises SchemaError where posguard's schema is not
     the newest, and what reading the database raises.
     """
     async with db.snapshot() as connection:
@@ -69,9 +71,10 @@ async def draw_plan(
         safe_only=safe_only,
         columns=have,
     )
-    if accept_absence:
-        settings = settings.model_copy(update={"snapshots": ABSENCE_SNAPSHOTS, "snapshot_gap": absence_gap})
     gateways = tuple(gateways)
+    if accept_absence:
+        gap = _absence_gap(gateways, settings) if absence_gap is None else absence_gap
+        settings = settings.model_copy(update={"snapshots": ABSENCE_SNAPSHOTS, "snapshot_gap": gap})
     observed = await observe(
         db, gateways, settings, scope=scope, progress=progress, clock=clock, statistics_too=False
     )
@@ -86,6 +89,12 @@ async def draw_plan(
         database_fingerprint=fingerprint,
         source=source,
     )
+
+
+def _absence_gap(gateways: Collection[Gateway], settings: Settings) -> timedelta:
+    """The time between two looks; where nothing is real there is nothing to wait for."""
+    made_up = gateways and all(gateway.world is World.SIMULATOR for gateway in gateways)
+    return settings.snapshot_gap if made_up else ABSENCE_GAP
 
 
 async def dismissed_in(db: Database, observed: Observed) -> Collection[str]:

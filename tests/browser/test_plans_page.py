@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import urlopen
 
 import pytest
+
+from posguard.postgres.roles import roles_sql
+from posguard.simulator.defaults import TRADE_KEY, TRADE_SECRET
 
 RUNS = "/api/v2/dags/posguard_cleanup/dagRuns"
 ENDED = {"success", "failed"}
@@ -124,9 +128,124 @@ def test_a_wrong_code_fails_at_the_first_task_with_one_line(site, visit, shot):
     assert "error_detail" not in log
 
 
-def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit, shot, known):
-    variable = {"key": "posguard_cleanup_approval", "value": "duplicates"}
+def bots_rows(demo):
+    """The bot's rows that a plan of duplicates may change, as the database shows them."""
+    return demo.server.psql(
+        "bot",
+        "SELECT id, status, exit_reason, closed_at FROM monitoring.positions WHERE created_at < now() - interval '5 min' ORDER BY id",
+    )
+
+
+def failed_at(site, run, task):
+    """What the log of a task says of why it failed."""
+    state = tasks(site, run)
+    assert state[task] == "failed", state
+    path = f"{RUNS}/{quote(run, safe='')}/taskInstances/{task}/logs/"
+    log = "".join(site.call(f"{path}{number}", token=token(site, "admin"))[2] for number in (1, 2))
+    assert "Traceback" not in log
+    return log
+
+
+def test_an_expired_code_fails_at_the_first_task(demo, site, visit):
+    """A real plan of this database whose quarter of an hour is over."""
+    made = triggered(site, mode="mismatch")
+    page = visit("admin")
+    assert ended(page, site, made)[0] == "success"
+    number, code = demo.server.psql(
+        "bot", "SELECT id || ' ' || code FROM posguard.plans ORDER BY id DESC LIMIT 1"
+    ).split()
+    demo.server.psql(
+        "bot",
+        "ALTER TABLE posguard.plans DISABLE TRIGGER USER;"
+        f" UPDATE posguard.plans SET created_at = created_at - interval '1 h', expires_at = now() - interval '1 s' WHERE id = {number};"
+        " ALTER TABLE posguard.plans ENABLE TRIGGER USER",
+    )
+    before = bots_rows(demo)
+    run = triggered(site, confirm=code)
+    state, ends = ended(page, site, run)
+    assert (state, ends) == ("failed", dict.fromkeys(ends, "upstream_failed") | {"gate": "failed"})
+    assert f"The code {code} expired at" in failed_at(site, run, "gate")
+    assert bots_rows(demo) == before
+
+
+def test_silence_rejects_and_touches_nothing(demo, site, visit, known):
+    """Nobody answers until a minute before the plan expires; the test brings that moment near in Airflow's own database."""
+    variable = {"key": "posguard_cleanup_approval", "value": "duplicates, unprotected"}
     assert asked(site, "admin", "/api/v2/variables", method="POST", body=variable)[0] == 201
+    before, page = bots_rows(demo), visit("admin")
+    run = triggered(site, confirm=known["code"])
+    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
+    waits = (
+        f"FROM task_instance WHERE dag_id = 'posguard_cleanup' AND run_id = '{run}' AND task_id = 'approve'"
+    )
+    expires = demo.server.psql(
+        "bot", f"SELECT extract(epoch FROM expires_at) FROM posguard.plans WHERE code = '{known['code']}'"
+    )
+    deadline = demo.server.psql("airflow", f"SELECT extract(epoch FROM trigger_timeout) {waits}")
+    assert abs(float(expires) - 60 - float(deadline)) < 5
+    demo.server.psql(
+        "airflow", f"UPDATE task_instance SET trigger_timeout = now() WHERE id = (SELECT id {waits})"
+    )
+    state, ends = ended(page, site, run)
+    assert (state, ends["apply"], ends["summary"]) == ("failed", "upstream_failed", "upstream_failed")
+    assert "Nobody approved the plan in time, which rejects it. Nothing was changed." in failed_at(
+        site, run, "approve"
+    )
+    assert bots_rows(demo) == before
+    report(page, site, f"/plans/{known['plan']}")
+    assert page.locator(".hero .light").inner_text() == "OPEN", "the code still holds"
+
+
+CLEANUP_ROLE = """
+CREATE TABLE writers (who text);
+GRANT INSERT ON writers TO PUBLIC;
+CREATE FUNCTION note_writer() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF NEW.symbol = 'WLDUSDT' THEN INSERT INTO public.writers VALUES (current_user); END IF; RETURN NEW; END $$;
+CREATE TRIGGER note_writer BEFORE UPDATE ON monitoring.positions FOR EACH ROW EXECUTE FUNCTION note_writer()
+"""
+
+
+def test_over_the_api_alone_an_approved_plan_is_carried_out_by_the_cleanup_role_with_the_trade_key(
+    demo, site, visit
+):
+    """From the trigger to the end without a browser: Connections, plan, code, approval by PATCH, a stop on the exchange."""
+    demo.server.psql("bot", roles_sql())
+    demo.server.psql("bot", "ALTER ROLE posguard_cleanup PASSWORD 'only-in-this-demo'")
+    demo.server.psql("bot", CLEANUP_ROLE)
+    bots = urlsplit(demo.dsn.get_secret_value())
+    database = {
+        "conn_type": "postgres", "host": bots.hostname, "port": bots.port, "schema": bots.path.strip("/"),
+        "login": "posguard_cleanup", "password": "only-in-this-demo", "extra": '{"sslmode": "disable"}',
+    }  # fmt: skip
+    trade = {"conn_type": "generic", "login": TRADE_KEY, "password": TRADE_SECRET}
+    for name, fields in {"posguard_db_cleanup": database, "posguard_binance_trade": trade}.items():
+        status, said = asked(
+            site, "admin", "/api/v2/connections", method="POST", body={"connection_id": name} | fields
+        )
+        assert status == 201, said
+    page = visit("admin")
+    made = triggered(site, mode="unprotected", exchange="binance", symbol="WLDUSDT")
+    assert ended(page, site, made)[0] == "success"
+    code = demo.server.psql("bot", "SELECT code FROM posguard.plans ORDER BY id DESC LIMIT 1").strip()
+    run = triggered(site, confirm=code)
+    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
+    answer = f"{RUNS}/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
+    assert asked(site, "admin", answer, method="PATCH", body={"chosen_options": ["Approve"]})[0] == 200
+    state, ends = ended(page, site, run)
+    assert (state, ends["apply"], ends["summary"]) == ("success", "success", "success"), ends
+    assert demo.server.psql("bot", "SELECT DISTINCT who FROM writers").split() == ["posguard_cleanup"]
+    actors = demo.server.psql(
+        "bot", "SELECT DISTINCT actor FROM posguard.cleanup_actions WHERE event = 'outcome'"
+    )
+    assert "approved by admin" in actors
+    with urlopen(f"{demo.simulator}/control/log") as log:
+        sent = [
+            entry for entry in json.load(log) if entry["method"] != "GET" and "WLDUSDT" in json.dumps(entry)
+        ]
+    assert len(sent) == 1, sent
+
+
+def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit, shot, known):
     run = triggered(site, confirm=known["code"])
     page = visit("admin")
     until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")

@@ -1,61 +1,123 @@
-"""From an uncorrected bot database to a corrected one: diagnose, cleanup, upgrade of the bot's tables, diagnose without a critical finding."""
+"""From an uncorrected bot database to a corrected one, as the README types it; a plan, its code and the way back as typed."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+import os
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+import structlog
 
 from posguard.cleanup.backup import read_backup
 from posguard.cleanup.restore import look, restore
-from posguard.model.finding import Severity
-from posguard.model.plan import Choice, Mode, PlanState
+from posguard.cli import app as door
+from posguard.exchange.budget import Budget
+from posguard.model.plan import Mode, PlanState
 from posguard.model.scope import Scope
 from posguard.postgres import botupgrade
-from posguard.reconcile.run import take_pass
 from posguard.simulator.defaults import READ_KEY, READ_SECRET, TRADE_KEY, TRADE_SECRET
-from tests.fixtures.cleanup import QUICK
+from posguard.simulator.limits import Meter
+from tests.fixtures.gateways import VENUES
 from tests.program import posguard_beside
 
 pytestmark = pytest.mark.postgres
 
 
-async def criticals(demo):
-    result = await take_pass(demo.db, demo.readers, QUICK)
-    assert result.conclusive
-    return {(f.kind.value, f.symbol) for f in result.findings if f.severity is Severity.CRITICAL}
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROAD = README.split("The whole road", 1)[1].split("\nThe light install", 1)[0]
+SEEN, MENDED, UPGRADED = (
+    block.splitlines() for block in re.findall(r"```console\n(.*?)```", ROAD, re.DOTALL)
+)
+# What a person decides, as the runbook's sections say it: two statuses that nobody knows, and a side that was flipped.
+BY_HAND = """
+UPDATE monitoring.positions SET status = 'active', closed_at = NULL WHERE status = 'exiting' OR status IS NULL;
+UPDATE monitoring.positions SET status = 'closed', closed_at = now() WHERE symbol = 'IMXUSDT' AND status = 'active'
+"""
 
 
-async def clean_up(demo, mode, **more):
-    stored = await demo.plan(mode, **more)
-    done = await demo.apply(stored.code, rows=stored.plan.accepted_absences or None)
-    assert done.state is PlanState.APPLIED, [(o.number, o.state, o.verified, o.reason) for o in done.lines]
-    return done
+@dataclass
+class Reader:
+    """Somebody who types what the README says; codes, the database's name and a number of rows as the program shows them.
+
+    The program runs in this process, so that its imports are paid once and its venues have no minute to wait for.
+    """
+
+    dsn: str
+    out: str = ""
+    code: str = ""
+    typed: list = field(default_factory=list)
+
+    async def types(self, line, capsys, clock):
+        said = (
+            line.split("#")[0]
+            .replace("ABCD-EFGH", self.code)
+            .replace("tradingbot", self.dsn.rpartition("/")[2])
+        )
+        words = shlex.split(said)
+        assert words[0] == "posguard"
+        clock()
+        ended = await asyncio.to_thread(door.run, words[1:])
+        shown = capsys.readouterr()
+        self.out = shown.out
+        assert "Traceback" not in shown.out + shown.err
+        self.code = next(iter(re.findall(r"--confirm ([0-9A-Z]{4}-[0-9A-Z]{4})", shown.out)), self.code)
+        self.typed.append(said)
+        return ended, shown.err
 
 
-async def test_the_whole_road(demo, empty_dsn):
-    assert len(await criticals(demo)) > 15
-    blocked = await botupgrade.upgrade_plan(empty_dsn)
-    assert {b.kind for b in blocked.blockers} == {"duplicate", "unfinished", "unknown_status"}
+@pytest.fixture
+def reader(demo, empty_dsn, simulator, tmp_path, monkeypatch):
+    for name in [n for n in os.environ if n.startswith(("POSGUARD_", "BINANCE_", "BYBIT_"))]:
+        monkeypatch.delenv(name)
+    for name, value in given(simulator.base_url, empty_dsn).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("posguard.exchange.client._budget", lambda *_: Budget.unlimited())
+    yield Reader(empty_dsn.get_secret_value())
+    structlog.reset_defaults()
 
-    await clean_up(demo, Mode.ALL, choice=Choice.ADOPT)
-    await clean_up(demo, Mode.INCOMPLETE, min_age=timedelta(0))  # what had to wait for its stop
-    gap = timedelta(milliseconds=20)
-    accepted = await clean_up(demo, Mode.ORPHANED_DB, accept_absence=True, absence_gap=gap)
-    assert [o.line.key.symbol for o in accepted.lines] == ["ARBUSDT"]
-    # What a person has to do: two statuses that nobody knows, and a side that was flipped.
-    await demo.do(
-        "UPDATE monitoring.positions SET status = 'active', closed_at = NULL WHERE status = 'exiting' OR status IS NULL"
-    )
-    assert await criticals(demo) == {("side_mismatch", "IMXUSDT")}
-    await demo.do(
-        "UPDATE monitoring.positions SET status = 'closed', closed_at = now() WHERE symbol = 'IMXUSDT' AND status = 'active'"
-    )
-    await clean_up(demo, Mode.ORPHANED_EX, choice=Choice.ADOPT, scope=Scope("bybit", "IMXUSDT"))
 
-    await botupgrade.upgrade(empty_dsn)
-    assert not (await botupgrade.upgrade_plan(empty_dsn)).pending
-    assert await criticals(demo) == set()
+async def test_the_whole_road_as_the_readme_types_it(demo, reader, simulator, capsys):
+    """From an uncorrected database to a corrected one, every command as it stands there."""
+
+    def a_minute_later():
+        simulator.pipeline.meters.update({venue: Meter(venue) for venue in VENUES})
+
+    async def types(line, code=0):
+        ended, err = await reader.types(line, capsys, a_minute_later)
+        assert ended == code, (line, ended, err, reader.out[-3000:])
+        return err
+
+    save, diagnose, blocked = SEEN
+    await types(save)
+    await types(diagnose, 1)
+    assert "before-correction" in reader.out
+    said = await types(blocked, 4)
+    assert all(kind in said for kind in ("duplicate", "unfinished", "unknown status")), said
+    await demo.do(BY_HAND)
+
+    modes = []
+    for plan, confirm in zip(MENDED[::2], MENDED[1::2], strict=True):
+        await types(plan)
+        modes.append(plan.split()[2])
+        # What is to be typed next stands on the screen as it stands in the README.
+        wanted = confirm.split("#")[0].strip().replace("ABCD-EFGH", reader.code)
+        assert wanted in [line.strip() for line in reader.out.splitlines()], (plan, reader.out)
+        await types(confirm)
+        assert "posguard restore backups/" in reader.out
+    assert set(modes) == {mode.value for mode in Mode} - {Mode.ALL.value}
+
+    plan, confirm, clean = UPGRADED
+    await types(plan)
+    await types(confirm)
+    await types(clean)
+    assert not [word for word in ("critical  ", "REFUSED") if word in reader.out]
+    rows = await demo.rows("status = 'active'")
+    assert {row["symbol"] for row in rows.values()} >= {"SEIUSDT", "IMXUSDT"}, "what no row owned has one now"
 
 
 def given(base_url, dsn):
