@@ -248,7 +248,7 @@ class _Run:
         reader = self.work.readers[VenueId(key.exchange, key.account)]
         until = time.monotonic() + self.work.pace.patience
         while True:
-            snapshot = await reader.snapshot()
+            snapshot = await reader.snapshot(key.symbol)
             await self.work.hold(self.one, self.fencing)
             if snapshot.complete:
                 return _now(snapshot, self.one)

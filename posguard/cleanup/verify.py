@@ -22,14 +22,14 @@ async def verify(work: Work) -> None:
     async with work.db.snapshot() as connection:
         found = await plans.by_id(connection, work.plan.id)
     assert found is not None
-    venues: set[str] = set()
+    looks: dict[str, Seen] = {}
     for one in found.lines:
         if one.state is not LineState.DONE or one.verified is not None:
             continue
         exchange = one.line.key.exchange
-        seen = await work.seen(one.line, anew=exchange not in venues)
-        venues.add(exchange)
-        await _verified(work, one, *judged(seen, one.line))
+        if exchange not in looks:
+            looks[exchange] = await work.seen(one.line, whole=True)
+        await _verified(work, one, *judged(looks[exchange], one.line))
 
 
 def judged(seen: Seen, line: Line) -> tuple[bool | None, str]:

@@ -100,11 +100,15 @@ class Work:
             named.setdefault(venue.exchange, set()).add(venue.account)
         return {exchange: next(iter(names)) for exchange, names in named.items() if len(names) == 1}
 
-    async def seen(self, line: Line, *, anew: bool = False) -> Seen:
-        """What the rules of planning say of the line's venue now; a look that is fresh enough is used again."""
-        scope = self._scope(line)
+    async def seen(self, line: Line, *, whole: bool = False) -> Seen:
+        """What the rules of planning say of the line's venue now; a look that is fresh enough is used again.
+
+        A line with orders takes longer than a look stays fresh, so that it is looked at alone, which costs a small part of the
+        request weight; lines that change rows share a look at the whole venue. whole asks for one that is made anew.
+        """
+        scope = self._scope(line, alone=bool(line.orders) and not whole)
         found = self._seen.get(scope)
-        if not anew and found is not None and time.monotonic() - found.at < self.pace.fresh:
+        if not whole and found is not None and time.monotonic() - found.at < self.pace.fresh:
             return found
         self.progress(f"reading {line.key.exchange}")
         asked = [g for v, g in self.readers.items() if v.exchange == line.key.exchange]
@@ -116,6 +120,7 @@ class Work:
             progress=self.progress,
             clock=self.clock,
             statistics_too=False,
+            narrow=True,
         )
         observed = await with_orders(observed, asked, self.plan.plan.options, progress=self.progress)
         lines, left_out = decide(observed, self.plan.plan.options, await dismissed_in(self.db, observed))
@@ -123,8 +128,10 @@ class Work:
         self._seen[scope] = found
         return found
 
-    def _scope(self, line: Line) -> Scope:
-        """The whole venue, or one symbol of it where all lines there are about that one."""
+    def _scope(self, line: Line, *, alone: bool) -> Scope:
+        """The whole venue, or one symbol of it where the line is looked at alone or all lines there are about that one."""
+        if alone:
+            return Scope(line.key.exchange, line.key.symbol)
         symbols = {
             one.line.key.symbol for one in self.plan.lines if one.line.key.exchange == line.key.exchange
         }

@@ -53,8 +53,11 @@ class Gateway(Protocol):
         """Whether the account is said to be in hedge mode, or was seen to be."""
         ...
 
-    async def snapshot(self) -> VenueSnapshot:
+    async def snapshot(self, symbol: str = "") -> VenueSnapshot:
         """One look at the venue: positions before and after orders, which must agree.
+
+        With a canonical symbol that the venue lists, the live orders are those of that market alone, for a small part of the
+        request weight; positions are read whole all the same, and doubted alike.
 
         Never raises for what the venue does: what was not read whole, in its documented shape and with a measured clock
         gives `complete=False`, no positions and no orders, and `reasons`, sentences that say what to do. Where a position

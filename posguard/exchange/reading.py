@@ -145,12 +145,12 @@ class ReadingGateway:
         """Release the connections."""
         await self._client.close()
 
-    async def snapshot(self) -> VenueSnapshot:
-        """One look at the venue. Never raises for what the venue does: see `Gateway.snapshot`."""
+    async def snapshot(self, symbol: str = "") -> VenueSnapshot:
+        """One look at the venue, or at the orders of one market of it. Never raises for what the venue does: see `Gateway.snapshot`."""
         started, asked_before = datetime.now(UTC), self._client.requests
         look = _Look()
         try:
-            await self._look(look)
+            await self._look(look, symbol)
         except AnswerError as error:
             look.reasons.append(error.sentence)
         except Exception as error:  # noqa: BLE001  one venue's surprise must not take the others' verdicts down
@@ -171,7 +171,7 @@ class ReadingGateway:
             requests=self._client.requests - asked_before,
         )
 
-    async def _look(self, look: _Look) -> None:
+    async def _look(self, look: _Look, symbol: str) -> None:
         look.skew = await self._skew()
         if abs(look.skew) > self._max_skew_ms:
             raise AnswerError(
@@ -181,7 +181,8 @@ class ReadingGateway:
             )
         await self._load_markets()
         before = await self._positions(look)
-        orders = self._orders(await self._dialect.orders(self._client), look)
+        listed = self._markets.by_symbol.get(symbol)
+        orders = self._orders(await self._dialect.orders(self._client, listed), look)
         after = await self._positions(look)
         agree(before, after)
         # In one order whatever the venue's: equal worlds give equal looks.
@@ -189,7 +190,7 @@ class ReadingGateway:
         look.orders = sorted(orders, key=lambda one: (one.symbol, one.order_id))
         legs = {one.position_side for one in look.positions} | {one.position_side for one in look.orders}
         self._client.hedge = self._client.hedge or bool(legs - {PositionSide.BOTH})
-        await self._read_doubtful_again(look)
+        await self._read_doubtful_again(look, symbol if listed else "")
         await self._doubt_empty(look)
         if look.unresolved and now_ms() - self._markets_at > _RELOAD_MARKETS_MS:
             self._markets_at = 0  # the next look loads the markets anew: one may have been listed since
@@ -229,15 +230,17 @@ class ReadingGateway:
                     unresolved.add(str(unlisted))
         return items, unresolved
 
-    async def _read_doubtful_again(self, look: _Look) -> None:
+    async def _read_doubtful_again(self, look: _Look, only: str) -> None:
         """A list of orders that left one out must not pass for the truth where that decides something.
 
-        That is where a position shows no stop, and where the venue's position rows betray an order that the list lacks.
+        That is where a position shows no stop, and where the venue's position rows betray an order that the list lacks. `only`
+        names the one market whose orders were read; empty: all were.
         """
         ordered = {order.symbol for order in look.orders}
         betrayed = {self._markets.by_venue_symbol.get(symbol) for symbol in look.hinted}
         doubtful = {position.symbol for position in unprotected(look.positions, look.orders)}
         doubtful |= {listed.symbol for listed in betrayed if listed and listed.symbol not in ordered}
+        doubtful &= {only} if only else doubtful
         if len(doubtful) > _MOST_BY_SYMBOL:
             again = self._orders(await self._dialect.orders(self._client), look)
             agree_orders(look.orders, again)

@@ -98,8 +98,12 @@ async def observe(
     progress: Say = _silent,
     clock: Callable[[], datetime] = _utc_now,
     statistics_too: bool = True,
+    narrow: bool = False,
 ) -> Observed:
-    """`take_pass`, with what its findings were made from, for whoever decides further on the same facts."""
+    """`take_pass`, with what its findings were made from, for whoever decides further on the same facts.
+
+    narrow reads live orders of the scope's symbol alone, where the venue lists it; positions are read whole.
+    """
     asked = [gateway for gateway in gateways if scope.covers(gateway.venue.exchange)]
     accounts = _accounts(asked)
     started = clock()
@@ -107,7 +111,10 @@ async def observe(
     progress("reading the open rows")
     async with db.snapshot() as connection:
         before = await read_open_positions(connection, accounts, where)
-    heard = await _together([_look(db, gateway, settings, accounts, progress) for gateway in asked])
+    symbol = scope.symbol if narrow else ""
+    heard = await _together(
+        [_look(db, gateway, settings, accounts, progress, symbol=symbol) for gateway in asked]
+    )
     async with db.snapshot() as connection:
         rest = await read_open_positions(connection, accounts, where)
     venues = {gateway.venue for gateway in asked}
@@ -214,7 +221,13 @@ async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def _look(
-    db: Database, gateway: Gateway, settings: Settings, accounts: Mapping[str, str], progress: Say
+    db: Database,
+    gateway: Gateway,
+    settings: Settings,
+    accounts: Mapping[str, str],
+    progress: Say,
+    *,
+    symbol: str,
 ) -> tuple[VenueLook, tuple[PositionRow, ...]]:
     """The snapshots of one venue, up to the first incomplete one, and its open rows read right after them."""
     look = VenueLook(gateway.venue, gateway.world, hedge=gateway.hedge)
@@ -225,7 +238,7 @@ async def _look(
             await asyncio.sleep(settings.snapshot_gap.total_seconds())
         try:
             async with asyncio.timeout(patience):
-                snapshot = await gateway.snapshot()
+                snapshot = await gateway.snapshot(symbol)
         except Exception as error:  # noqa: BLE001  one venue's surprise must not take the others' verdicts down
             look = replace(look, troubles=(_trouble(gateway, error),))
             break

@@ -11,7 +11,7 @@ from posguard.errors import RefusedError, SettingsError
 from posguard.model.plan import Choice, LineState, Mode, PlanState
 from posguard.model.scope import Scope
 from posguard.postgres import plans
-from tests.fixtures.cleanup import FAST
+from tests.fixtures.cleanup import FAST, QUICK
 
 pytestmark = pytest.mark.postgres
 
@@ -50,6 +50,19 @@ async def test_each_mode_mends_what_it_is_about_and_nothing_is_new(demo):
         assert all(rows[row["id"]] == row for row in kept.said["data"])
         before = after
     assert await demo.control.violations() == [v for v in await demo.control.violations() if "UNIUSDT" in v]
+
+
+async def test_a_line_with_orders_costs_a_small_part_of_the_request_budget(demo):
+    """Live orders are read by market, positions whole: the lists of all orders are asked for by backup and verification alone."""
+    stored = await demo.plan(Mode.UNPROTECTED, scope=Scope("binance"))
+    sending = [one for one in stored.lines if one.line.orders]
+    assert len({one.line.key.symbol for one in sending}) > 2
+    before = len(await demo.control.log())
+    assert (await demo.apply(stored.code)).state is PlanState.APPLIED
+    sent = [entry for entry in (await demo.control.log())[before:] if entry["venue"] == "binance"]
+    whole = [e for e in sent if e["path"].endswith(("/openOrders", "/openAlgoOrders")) and e["weight"] == 40]
+    assert len(whole) == 2 * (1 + QUICK.snapshots), len(whole)
+    assert sum(entry["weight"] for entry in sent) < 200 * len(sending)
 
 
 async def test_all_modes_at_once_and_a_code_is_used_once(demo):

@@ -89,6 +89,25 @@ async def test_of_unfinished_rows_those_come_back_for_which_no_order_was_sent(de
     assert await demo.posts() == posts, "nothing is sent to take anything back"
 
 
+@pytest.mark.parametrize(
+    ("mode", "more"),
+    [
+        (Mode.ZOMBIES, {}),
+        (Mode.UNPROTECTED, {"scope": Scope("binance", "WLDUSDT")}),
+        (Mode.ORPHANED_EX, {"choice": Choice.CLOSE, "scope": Scope("bybit", "SANDUSDT")}),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Mode) else "",
+)
+async def test_of_a_mode_that_sends_orders_every_line_is_named_and_nothing_is_restored(demo, mode, more):
+    done, backup = await cleaned(demo, mode, **more)
+    dry = await look(demo.db, demo.readers, backup)
+    assert (dry.rows, dry.retired, dry.conflicts) == ((), (), ())
+    assert len(dry.gone) == len(done.lines) > 0
+    assert all(str(one.line.key) in said for one, said in zip(done.lines, dry.gone, strict=True))
+    with pytest.raises(RefusedError, match="left to restore"):
+        await restore(demo.db, demo.readers, backup, dry.code, actor="t")
+
+
 async def test_with_one_conflict_nothing_comes_back_and_it_is_named(demo):
     done, backup = await cleaned(demo, Mode.ALL, scope=Scope("binance"))
     ids = {one.line.key.symbol: one.line.row.id for one in done.lines if one.line.row}

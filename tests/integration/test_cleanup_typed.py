@@ -125,8 +125,8 @@ class Production:
     def __getattr__(self, name):
         return getattr(self._reader, name)
 
-    async def snapshot(self):
-        return replace(await self._reader.snapshot(), world=World.PRODUCTION)
+    async def snapshot(self, symbol=""):
+        return replace(await self._reader.snapshot(symbol), world=World.PRODUCTION)
 
 
 async def test_production_is_named_with_its_database_or_refused(demo):

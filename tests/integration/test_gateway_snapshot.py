@@ -82,6 +82,32 @@ async def test_a_whole_look(sim, control, exchange):
 
 
 @pytest.mark.parametrize("exchange", VENUES)
+async def test_a_look_at_one_market_reads_its_orders_alone_and_every_position(sim, control, exchange):
+    await world(control, exchange)
+    async with gateway(exchange, sim.base_url) as venue:
+        whole = await venue.snapshot()
+        before = len(await control.log())
+        look = await venue.snapshot("BTCUSDT")
+        asked = (await control.log())[before:]
+        assert look.complete, look.reasons
+        assert look.positions == whole.positions
+        assert look.orders == tuple(order for order in whole.orders if order.symbol == "BTCUSDT")
+        assert sum(entry["weight"] for entry in asked) <= 15, (
+            "a whole look takes six times as much on Binance"
+        )
+        # What is not listed cannot be asked for alone: all of it is read.
+        assert (await venue.snapshot("NOSUCHUSDT")).orders == whole.orders
+        # Doubted as ever: a list that leaves the stop out once is not believed.
+        await control.fault("empty_list", venue=exchange, path=STOPS[exchange], method="GET", count=1)
+        short = await venue.snapshot("BTCUSDT")
+        assert not short.complete
+        assert "orders differ between two reads" in short.reasons[0]
+        # And so is a list of positions.
+        await control.fault("empty_list", venue=exchange, path=POSITIONS[exchange], count=1)
+        assert not (await venue.snapshot("BTCUSDT")).complete
+
+
+@pytest.mark.parametrize("exchange", VENUES)
 async def test_hedge_legs_stay_apart(sim, control, exchange):
     await control.load(accounts=[{"venue": exchange, "name": "main", "hedged": True}])
     rows = plant({}, exchange, "BTCUSDT", "0.5", entry="60000", side="long")

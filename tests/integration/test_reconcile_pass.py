@@ -298,7 +298,7 @@ class Broken:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    async def snapshot(self):
+    async def snapshot(self, symbol=""):  # noqa: ARG002
         raise self.error
 
     async def fills(self, symbols, since):  # noqa: ARG002
