@@ -42,6 +42,7 @@ STATIC = {"report.css": "text/css", "icon.svg": "image/svg+xml", "icon-dark.svg"
 LIST_LIMIT = 500
 RUNS_A_PAGE = 100
 PLANS_A_PAGE = 50
+RACES_SHOWN = 200
 # Each reader takes one connection for some milliseconds; more at once wait here, not in the bot's database.
 _READERS = asyncio.Semaphore(4)
 
@@ -63,6 +64,7 @@ def build() -> FastAPI:
         ("/", overview),
         ("/findings", finding_list),
         ("/findings/{finding_id}", one_finding),
+        ("/races", race_list),
         ("/runs", run_list),
         ("/runs/{run_id}", one_run),
         ("/dags/{dag_id}", dag),
@@ -106,6 +108,13 @@ async def one_finding(request: Request, finding_id: int) -> HTMLResponse:
     if found is None:
         return _absent(request, f"There is no finding {finding_id}.", "The list of findings has them all.")
     return HTMLResponse(render.one_finding(known, found, _page(request, known, "Findings")))
+
+
+async def race_list(request: Request) -> HTMLResponse:
+    """The races that the bot's logs tell of."""
+    async with _reading() as (db, known):
+        races = await read.read_races(db, RACES_SHOWN)
+    return HTMLResponse(render.race_list(known, races, _page(request, known, "Races")))
 
 
 async def run_list(request: Request, before: Number | None = None) -> HTMLResponse:

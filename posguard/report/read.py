@@ -6,7 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from posguard.postgres import findings, planlists, plans, results, runs
+from posguard.model.finding import RACE_KINDS
+from posguard.model.race import race_from_plain
+from posguard.postgres import findings, lograces, planlists, plans, results, runs
 from posguard.report.view import Known
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from posguard.model.finding import FindingEvent, StoredFinding
     from posguard.model.plan import StoredPlan
     from posguard.model.quality import ExpectationResult, Outcome
+    from posguard.model.race import Race
     from posguard.model.run import StoredRun
     from posguard.postgres.planlists import PlanSummary
     from posguard.postgres.pool import Database
@@ -27,11 +30,12 @@ PLANS_OF_FINDING = 10
 
 @dataclass(frozen=True, slots=True)
 class KnownFinding:
-    """One finding with its life, oldest event first, and the newest plans about it."""
+    """One finding with its life, oldest event first, the newest plans about it, and its race where it is one."""
 
     stored: StoredFinding
     events: tuple[FindingEvent, ...]
     plans: tuple[PlanSummary, ...] = ()
+    race: Race | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,18 @@ async def read_finding(db: Database, finding_id: int) -> KnownFinding | None:
         about = await planlists.summaries(
             connection, PLANS_OF_FINDING, fingerprint=stored.finding.fingerprint
         )
-        return KnownFinding(stored, tuple(events), tuple(about))
+        told = None
+        if stored.finding.kind in RACE_KINDS:
+            told = await lograces.race_of_finding(connection, finding_id)
+        race = race_from_plain(told) if told is not None else None
+        return KnownFinding(stored, tuple(events), tuple(about), race)
+
+
+async def read_races(db: Database, limit: int) -> list[tuple[int, Race]]:
+    """The newest races that the bot's logs tell of, each with the id of its finding."""
+    async with db.snapshot() as connection:
+        told = await lograces.recent_races(connection, limit)
+        return [(finding_id, race_from_plain(race)) for finding_id, race in told]
 
 
 async def read_plan(db: Database, plan_id: int) -> KnownPlan | None:

@@ -148,6 +148,8 @@ def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
         events=found.events,
         plans=found.plans,
         form=_form(found.stored.finding),
+        race=found.race,
+        drawn=draw(found.race) if found.race else None,
         runbook=_runbook(found.stored.finding.runbook),
     )
 
@@ -214,6 +216,11 @@ def one_run(known: Known, shown: KnownRun, page: Page) -> str:
         skipped=[skipped_text(s, ids=50) for s in run.skipped],
         suites=suites(shown.results),
     )
+
+
+def race_list(known: Known, races: Sequence[tuple[int, Race]], page: Page) -> str:
+    """The races that the bot's logs tell of, newest first, each with its finding."""
+    return _html("races.html", page=page, screen=first_screen(known), races=races)
 
 
 def log_report(

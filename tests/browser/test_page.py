@@ -24,6 +24,7 @@ PATHS = (
     "/",
     "/findings",
     "/findings/1",
+    "/races",
     "/runs",
     "/runs/1",
     "/plans",

@@ -20,6 +20,7 @@ PATHS = (
     "/",
     "/findings",
     "/findings/1",
+    "/races",
     "/runs",
     "/runs/1",
     "/dags/posguard_reconcile",

@@ -70,6 +70,19 @@ async def test_told_twice_it_is_one_finding_with_its_race(db):
         assert await lograces.race_of_finding(connection, stored.id + 1) is None
 
 
+async def test_the_page_reads_the_race_as_it_was_found(db):
+    from posguard.logs.race_findings import told_race
+    from posguard.report.read import read_finding, read_races
+    from tests.unit.logs.telling import incident_1, incident_2
+
+    found = [*incident_1().races(), *incident_2().races()]
+    await tell(db, *(told_race(race) for race in found))
+    listed = await read_races(db, 10)
+    assert [race for _, race in listed] == found[::-1]
+    for finding_id, race in listed:
+        assert (await read_finding(db, finding_id)).race == race
+
+
 async def test_complete_passes_that_do_not_see_it_leave_it_open_and_are_the_only_runs_listed(db):
     await tell(db, ToldRace(RACE, NOW - timedelta(hours=2), "bot", {}))
     verdict = VenueVerdict(VenueId("binance"), World.SIMULATOR, VerdictKind.CONCLUSIVE, (), 3, 0, 0, 1, NOW)

@@ -13,8 +13,10 @@ import pytest
 
 from posguard.errors import SchemaError
 from posguard.model.finding import EventKind, FindingEvent, FindingState, Kind, Severity
+from posguard.model.log_statistics import Hole, Latency, Statistics
 from posguard.model.plan import Change, LeftOut, LineState, PlanState
 from posguard.model.quality import Outcome
+from posguard.model.race import Actor, Confidence, Create, Mark, Moment, Race, Scenario
 from posguard.model.scope import Scope
 from posguard.postgres.planlists import PlanSummary
 from posguard.report import render
@@ -113,6 +115,26 @@ def listed(**more):
     return PlanSummary(**(values | more))
 
 
+def hostile_race():
+    """A race whose lines hold what somebody could write into a log."""
+    create = Create(AT, AT, Actor.SIGNAL, 7, NASTY, NASTY, NASTY, NASTY, 1, (NASTY,))
+    later = replace(create, at=AT + timedelta(milliseconds=34), position_id=None)
+    moment = Moment(AT, Actor.SIGNAL, Mark.CREATE, NASTY, 7, NASTY, NASTY, 1, (NASTY,))
+    return Race(
+        AT + timedelta(seconds=1), NASTY, NASTY, NASTY, "Europe/Berlin", True, Scenario.B, Confidence.HIGH, NASTY,
+        (create, later), (moment,), (1,),
+    )  # fmt: skip
+
+
+def hostile_numbers():
+    """The numbers of a log whose names are hostile."""
+    counted = {NASTY: 3}
+    return Statistics(
+        1, 2, 3, 4, 5, 6, counted, counted, {AT: 1}, 0.5, 12.0, (0.3, 66.9), counted, {NASTY: Latency(1, 2.0, 3.0, 4.0, 5.0)},
+        counted, counted, (Hole(NASTY, AT, AT + timedelta(hours=1)),), AT, AT, timedelta(hours=2),
+    )  # fmt: skip
+
+
 def pages():
     what, finding, run, bad = hostile()
     event = FindingEvent(1, AT, EventKind.CHANGED, 100, NASTY, NASTY)
@@ -122,6 +144,9 @@ def pages():
         "file": render.overview(what, render.file_page(AT)),
         "list": render.finding_list(what, [finding], asked, PAGE),
         "finding": render.one_finding(what, KnownFinding(finding, (event,)), PAGE),
+        "race": render.one_finding(what, KnownFinding(finding, (event,), (), hostile_race()), PAGE),
+        "races": render.race_list(what, [(7, hostile_race())], PAGE),
+        "log": render.log_report([hostile_race()], hostile_numbers(), render.file_page(AT), damage=(NASTY,)),
         "runs": render.run_list(what, [run], PAGE),
         "run": render.one_run(what, KnownRun(run, ((event, finding),), (bad,)), PAGE),
         "plans": render.plan_list(what, [listed()], PAGE, backups=[listed()]),
