@@ -30,6 +30,8 @@ CLEANUP = "posguard_cleanup"
 SCHEDULED_CLEANUP = "posguard_cleanup_scheduled"
 CLEANUPS = (CLEANUP, SCHEDULED_CLEANUP)
 DAG_IDS = (DAG_ID, *CLEANUPS)
+INGEST_LOGS = "posguard_ingest_logs"
+INGEST_ARCHIVE = "posguard_ingest_archive"
 DATABASE = "posguard_db"
 # What may change something: read by the tasks `apply` alone.
 WRITER = "posguard_db_cleanup"

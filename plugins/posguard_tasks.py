@@ -28,12 +28,12 @@ def external_id(dag_run: Any) -> str:
     return f"{dag_run.run_id}#{cleared}" if cleared else str(dag_run.run_id)
 
 
-def preflight() -> None:
-    """Checks what the other tasks need: the Connections, the database, posguard's schema. Changes nothing."""
+def preflight(*, venues: bool = True) -> None:
+    """Checks what the other tasks need: the Connections (of the database alone without `venues`), posguard's schema. Changes nothing."""
     from posguard.postgres.migrate import schema_state
 
     with one_line():
-        settings = read_connections()
+        settings = read_connections(venues=venues)
         state = schema_state(settings.dsn)
         if not state.up_to_date:
             have = f"stands at {state.current}" if state.current else "is missing"

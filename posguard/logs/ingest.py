@@ -18,12 +18,13 @@ from posguard.logs.readings import FileReading, look_at
 from posguard.postgres import logevents, logfiles, lograces, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from posguard.logs.extract import Damage
     from posguard.logs.patterns import Pattern
     from posguard.logs.sources import Opener
     from posguard.postgres.logfiles import KnownFile
+    from posguard.postgres.lograces import ToldRace
     from posguard.postgres.pool import Database
     from posguard.settings import LogSource
 
@@ -45,16 +46,16 @@ class Ingested:
 async def files_to_read(
     db: Database,
     source: LogSource,
-    paths: Sequence[str],
+    paths: Mapping[str, int | None],
     interval: Interval | None,
     opener: Opener | None = None,
 ) -> tuple[LogFile, ...]:
-    """Of a source's files those that a run over an interval has to read.
+    """Of a source's files, paths with their sizes where `opener` opens them, those that a run over an interval has to read.
 
     Left out is only what loads know whole and unchanged, with no event in the interval. Without an interval all of them.
     Raises LogError where a file cannot be opened.
     """
-    found = [await asyncio.to_thread(look_at, source, path, opener) for path in paths]
+    found = [await asyncio.to_thread(look_at, source, path, opener, size) for path, size in paths.items()]
     if interval is None:
         return tuple(found)
     async with db.connection() as connection:
@@ -123,7 +124,7 @@ class IntervalEnd:
 async def end_interval(
     db: Database,
     sources: Collection[LogSource],
-    span: Interval,
+    span: Interval | None,
     *,
     interval: Interval | None = None,
     program: str = "cli",
@@ -131,13 +132,10 @@ async def end_interval(
 ) -> IntervalEnd:
     """Looks for races in what is loaded of a stretch of time, records them as findings, and remembers the interval as covered.
 
-    Call it when all files of the run are loaded. `span` is the interval and what its late lines reach back to.
+    Call it when all files of the run are loaded. `span` is the interval and what its late lines reach back to; None is nothing.
     """
     zones = {source.name: source.zone for source in sources}
-    start, end = span
-    async with db.connection() as connection:
-        events = await logevents.events_between(connection, start - BEFORE, end, list(zones))
-    told = [one for one in race_findings(events, zones) if start <= one.at < end]
+    told = [one for day in _days(span) for one in await _races(db, zones, day)]
     now = datetime.now(UTC)
     async with db.transaction() as connection:
         counts: Mapping[str, int] = {}
@@ -154,13 +152,39 @@ async def end_interval(
                 job="logs",
             )
             counts = await lograces.record(connection, run_id, told, now)
-            notes = [f"{len(told)} races in the log from {start.isoformat()} to {end.isoformat()}"]
+            notes = [f"the log tells of {len(told)} races"]
             await runs.finish_log_run(connection, run_id, counts=counts, notes=notes)
         await lograces.resolve_past(connection, now)
         if interval is not None:
             for name in zones:
                 await logfiles.cover(connection, name, interval, external_id)
     return IntervalEnd(len(told), counts, run_id)
+
+
+async def _races(db: Database, zones: Mapping[str, str], span: Interval) -> list[ToldRace]:
+    start, end = span
+    async with db.connection() as connection:
+        events = await logevents.events_between(connection, start - BEFORE, end, list(zones))
+    return [one for one in race_findings(events, zones) if start <= one.at < end]
+
+
+def _days(span: Interval | None) -> Iterator[Interval]:
+    """The stretch day by day, so that memory holds one of them."""
+    start, end = span or (datetime.max, datetime.min)  # noqa: DTZ901 - no stretch
+    while start < end:
+        yield start, min(start + timedelta(days=1), end)
+        start += timedelta(days=1)
+
+
+def span_of(interval: Interval | None, taken: Iterable[Interval]) -> Interval | None:
+    """An interval with what its late lines reach back to; None where there is neither. `taken` are first and last times."""
+    # the last time belongs to what was taken, where an interval's end does not belong to it
+    stretches = [(first, last + timedelta(milliseconds=1)) for first, last in taken]
+    if interval is not None:
+        stretches.append(interval)
+    if not stretches:
+        return None
+    return min(start for start, _ in stretches), max(end for _, end in stretches)
 
 
 def declared(sources: Sequence[LogSource], names: Collection[str] = ()) -> tuple[LogSource, ...]:

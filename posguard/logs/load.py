@@ -80,7 +80,7 @@ class Wanted:
 class Loaded:
     """What one load of a file did. `refused` counts records older than retention allows, or of a time yet to come.
 
-    `earliest` and `latest` are those of all its events, taken or not.
+    `earliest` and `latest` are those of all its events, `taken` the first and last time of those that were wanted.
     """
 
     file: LogFile
@@ -91,10 +91,21 @@ class Loaded:
     oldest_refused: datetime | None
     earliest: datetime | None
     latest: datetime | None
+    taken: Interval | None
     bytes_read: int
     bytes_skipped: int
     first_at: datetime | None
     last_at: datetime | None
+
+    def refused_line(self, days: int) -> str:
+        """What was not loaded and how it would be, in one line; "" where nothing was refused."""
+        if not self.refused:
+            return ""
+        since = f" (the oldest of {self.oldest_refused:%Y-%m-%d})" if self.oldest_refused else ""
+        return (
+            f"{self.file.path}: {self.refused} records{since} are older than {days} days or of a time to come, and were not "
+            "loaded. Raise POSGUARD_LOG_RETENTION_DAYS to load older ones."
+        )
 
 
 async def load_file(
@@ -145,6 +156,7 @@ async def load_file(
         oldest_refused=sieve.oldest_refused,
         earliest=sieve.earliest,
         latest=sieve.latest,
+        taken=(sieve.since, sieve.until) if sieve.since and sieve.until else None,
         bytes_read=reading.bytes_read,
         bytes_skipped=reading.bytes_skipped,
         first_at=reading.first_at,
@@ -181,6 +193,8 @@ class _Sieve:
     oldest_refused: datetime | None = None
     earliest: datetime | None = None
     latest: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     held: list[tuple[Identity, LogEvent]] = field(default_factory=list)
 
     def batches(self, reading: Reading) -> Iterator[list[Row]]:
@@ -224,6 +238,8 @@ class _Sieve:
             self.oldest_refused = min(event.at, self.oldest_refused or event.at)
             return False
         self.events += 1
+        self.since = min(at, self.since or at)
+        self.until = max(at, self.until or at)
         return True
 
     def _rows(self, found: list[tuple[Identity, LogEvent]]) -> list[Row]:

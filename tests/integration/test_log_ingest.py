@@ -103,14 +103,14 @@ async def test_only_the_interval_is_loaded_and_hours_after_hours_make_the_whole(
     declared = source(tmp_path)
     for hour in range(6):
         interval = (START + hour * HOUR, START + (hour + 1) * HOUR)
-        for file in await files_to_read(db, declared, files_of([str(tmp_path)]), interval):
+        for file in await files_to_read(db, declared, dict.fromkeys(files_of([str(tmp_path)])), interval):
             await load(db, declared, [file.path], interval)
         await end_interval(db, [declared], interval, interval=interval)
         told = [one for one in truth.records if one.kind and one.at < interval[1]]
         assert sum(kinds(bot_dsn).values()) == len(told), hour
     assert kinds(bot_dsn) == truth.kinds
     assert not await files_to_read(
-        db, declared, files_of([str(tmp_path)]), (START - 9 * HOUR, START - 8 * HOUR)
+        db, declared, dict.fromkeys(files_of([str(tmp_path)])), (START - 9 * HOUR, START - 8 * HOUR)
     )
 
 
