@@ -68,13 +68,13 @@ def _note(aim: Aim, tally: Tally) -> None:
     old = aim.core == "defective"
     name = f"{'the old core, ' * old}schedules: {tally.cast.title}{' by HTTP' * aim.http}"
     bad = int(not tally.bad) if old else tally.bad
-    told = f"caught {tally.bad} times" if old else ", every one" * tally.every
-    note(
-        name,
-        tally.run,
-        bad,
-        f"{tally.schedules} walked{told}, {tally.drawn} drawn, {tally.deaths} with a death",
-    )
+    walked = f"{tally.schedules} walked{', every one' * tally.every}"
+    told = [f"caught {tally.bad} times"] * old + [
+        walked,
+        f"{tally.drawn} drawn",
+        f"{tally.deaths} with a death",
+    ]
+    note(name, tally.run, bad, "; ".join(told))
 
 
 def _line(aim: Aim, tally: Tally) -> str:
