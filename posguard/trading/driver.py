@@ -310,7 +310,8 @@ class Driver:
         gone = reply.outcome is Outcome.ACCEPTED or reply.why is Why.NOT_FOUND
         if not gone:
             await self._pause(row, self.ports.settings.retry_pause.total_seconds())
-        return facts.but(canceled=gone or not facts.patient, entry=None, stop=None, closes=None)
+        tried = gone or reply.why is Why.NEVER_SENT or not self._timed(facts).patient
+        return facts.but(canceled=tried, entry=None, stop=None, closes=None)
 
     async def _wait(self, row: ManagedRow, facts: Facts) -> Facts:
         settings = self.ports.settings

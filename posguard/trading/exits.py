@@ -231,6 +231,8 @@ def _end(row: ManagedRow, facts: Facts, why: str) -> Step:
         if stop.sight is Sight.UNKNOWN or (stop.sight is Sight.ABSENT and not facts.conclusive):
             return Wait() if facts.patient else _give_up(row, "nobody knows whether the stop-loss stands")
         if stop.order is not None and stop.order.state is OrderState.LIVE and _may_go(row, facts, look):
+            if facts.engaged:
+                return flagged(row, "the kill switch is engaged; its stop-loss still stands", settled=True)
             if not facts.canceled:
                 return Cancel(conditional=True, client_order_id=row.stop_client_id)
             return Wait() if facts.patient else _give_up(row, "the stop-loss cannot be cancelled")

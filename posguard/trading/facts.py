@@ -51,6 +51,7 @@ class Facts:
     newborn: the row was made by this owner, who has followed it since; nothing of it is older than the owner.
     unsent: the change that fixes an order was just made by this owner, and the order is not sent.
     conclusive: whatever was sent has had its time T, so that absence now tells that it never came to be.
+    canceled: a cancellation was tried, and is not tried again by this owner.
     patient: there is still time to ask again. overdue: an order has rested for longer than it should.
     others: the orders of the fills that are other rows'.
     rest: what is left to close, where this owner knows it; tries: how many orders of this kind were refused to it.

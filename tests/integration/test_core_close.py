@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 from posguard.errors import InputError
 from posguard.simulator import actions
 from posguard.trading import Result
-from tests.fixtures.core import ENTRY_PATH, STOP_PATH, STOP_REFUSED, desk_of
+from tests.fixtures.core import ENTRY_PATH, STOP_PATH, STOP_REFUSED, desk_of, quick
 from tests.fixtures.gateways import VENUES
 from tests.integration.test_core_recovery import OwnerDiedError, assert_sound, dying
 
@@ -194,6 +195,27 @@ async def test_a_trigger_that_is_no_price_is_refused(desk, trigger):
     number = await opened(desk)
     with pytest.raises(InputError, match="^trigger: "):
         await desk.core.move_stop(number, trigger)
+
+
+async def test_a_stop_that_the_venue_does_not_cancel_is_told_of_and_not_asked_for_ever(desk):
+    number = await opened(desk)
+    path = {"binance": ("/fapi/v1/algoOrder", "DELETE"), "bybit": ("/v5/order/cancel", "POST")}[desk.exchange]
+    code = {"binance": -1001, "bybit": 10016}[desk.exchange]
+    desk.strike(path[0], kind="refuse", method=path[1], code=code, count=None)
+    closing = desk.another(
+        settings=quick(patience=timedelta(seconds=0.6), retry_pause=timedelta(seconds=0.1))
+    )
+    done = await closing.close(number, "the target")
+    assert (done.result, done.needs_attention) == (Result.UNRESOLVED, False), done
+    assert desk.held() == 0
+    asked = [one for one in desk.sim.log.rows(0) if (one["path"], one["method"]) == path]
+    assert 1 < len(asked) < 10, len(asked)
+    assert desk.outbox() == ["close_unknown"]
+    desk.sim.plan.clear()
+    desk.later()
+    await desk.core.recover()
+    assert desk.row(number)["status"] == "closed"
+    assert_sound(desk)
 
 
 async def test_close_and_signal_and_synchroniser_at_once(desk):

@@ -178,7 +178,8 @@ class CoreMachine(RuleBasedStateMachine):
         if told is None:
             return
         if external:
-            assert told.result is Result.REFUSED, told
+            assert told.result in {Result.REFUSED, Result.PENDING}, told
+            assert told.position_id is None
         if told.result is Result.ACTIVE:
             assert not held, "one open row for each key"
             assert not self.switched, "nothing is sent while the kill switch is engaged"

@@ -271,6 +271,8 @@ TABLE = [
      facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), snapshots=(look(complete=False),)), Wait),
     ("closed and flat, its stop still live", row(S.CLOSING, **{**STOPPED, **OUT}),
      facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), stop=LIVE, snapshots=(look(),)), Cancel),
+    ("closed and flat, its stop still live, the kill switch engaged", row(S.CLOSING, needs_attention=True, **{**STOPPED, **OUT}),
+     facts(rivals=(), rest=ONE, engaged=True, closes=(found(OrderState.FILLED, "1"),), stop=LIVE, snapshots=(look(),)), Leave),
     ("closed, another's position unprotected: the stop stays", row(S.CLOSING, **{**STOPPED, **OUT}),
      facts(rivals=(), rest=ONE, closes=(found(OrderState.FILLED, "1"),), stop=LIVE, snapshots=(look(held()),)), S.ROLLED_BACK),
     ("closed in part", row(S.CLOSING, **OUT),
