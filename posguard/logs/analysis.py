@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from posguard.logs.correlate import PositionEvent, correlate, tells_of_position
 from posguard.logs.creates import creates
-from posguard.logs.races import duplicate_errors, find_races, undecided_creates
+from posguard.logs.races import duplicate_errors, races_and_undecided
 from posguard.logs.statistics import HOLE, Tally, statistics
 from posguard.model.log_event import LogEvent
 from posguard.model.log_statistics import Statistics
@@ -78,10 +78,10 @@ class Gathered:
         """
         told = correlate(self.kept)
         made = creates(told)
-        races = [r for r in find_races(told, made, zones) if _covers(scope, r.symbol or None, r.exchange)]
-        undecided = [r for r in undecided_creates(told, made, zones) if _covers(scope, r.symbol, r.exchange)]
-        errors = [e for e in duplicate_errors(told) if _covers(scope, e.symbol, e.exchange)]
-        events = tuple(e for e in told if _covers(scope, e.symbol, e.exchange))
+        errors = duplicate_errors(told)
+        races, undecided = races_and_undecided(told, made, zones, errors)
+        errors = [e for e in errors if _covers(scope, e.symbol, e.exchange)]
+        events = told if scope.whole else tuple(e for e in told if _covers(scope, e.symbol, e.exchange))
         numbers = statistics(
             self.tally,
             errors,
@@ -91,7 +91,12 @@ class Gathered:
             parsed_entries=parsed_entries,
             levels=levels,
         )
-        return Analysis(numbers, tuple(races), tuple(undecided), events)
+        return Analysis(
+            numbers,
+            tuple(r for r in races if _covers(scope, r.symbol or None, r.exchange)),
+            tuple(r for r in undecided if _covers(scope, r.symbol, r.exchange)),
+            events,
+        )
 
 
 def _covers(scope: Scope, symbol: str | None, exchange: str | None) -> bool:

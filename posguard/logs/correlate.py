@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from posguard.model.log_event import LogEvent, LogKind
 from posguard.model.race import Actor
@@ -73,6 +73,22 @@ POSITION_KINDS = frozenset(
     }
     - {LogKind.ZOMBIE, LogKind.AGED}
 )
+# What the lines after an event learn from it.
+_OF_PASS = frozenset({LogKind.SYNC_STARTED, LogKind.SYNC_COMPLETED})
+_OF_ROW = frozenset({LogKind.CREATED, LogKind.ALREADY_EXISTS})
+_OF_OPEN = frozenset(
+    {
+        LogKind.SIGNAL,
+        LogKind.OPENING,
+        LogKind.INSERTING,
+        LogKind.SAVED,
+        LogKind.ACTIVATED,
+        LogKind.ROLLBACK,
+        LogKind.EMERGENCY_CLOSE,
+        LogKind.NOT_FOUND,
+        LogKind.RECOVERY,
+    }
+)
 DUPLICATE = "duplicate key value"
 # Kinds whose text may quote a duplicate-key error; the last is the shipped pattern's own word.
 FAILURES = frozenset({LogKind.ERROR, LogKind.ROLLBACK, "creation_failed"})
@@ -92,8 +108,7 @@ _PART_OF_OPEN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PositionEvent:
+class PositionEvent(NamedTuple):
     """One record about a position, with what its neighbours add. `symbol` is canonical; `inferred` names the added fields."""
 
     at: datetime
@@ -175,7 +190,7 @@ class _Neighbours:
         self._waiting: list[PositionEvent] = []
         for event in events:
             if event.symbol:
-                symbol = canonical_symbol(event.symbol)
+                symbol = _canonical(event.symbol)
                 if event.position_id is not None:
                     self._symbol_of.setdefault(event.position_id, symbol)
                 if event.exchange:
@@ -184,7 +199,7 @@ class _Neighbours:
     def complete(self, event: LogEvent) -> PositionEvent:
         """The event with what its neighbours know of it."""
         inferred: list[str] = []
-        symbol = canonical_symbol(event.symbol) if event.symbol else None
+        symbol = _canonical(event.symbol) if event.symbol else None
         if symbol is None and (symbol := self._symbol(event)):
             inferred.append("symbol")
         actor, said = self._actor(event, symbol)
@@ -194,36 +209,33 @@ class _Neighbours:
         if exchange is None and (exchange := self._exchange(event, symbol, actor)):
             inferred.append("exchange")
         return PositionEvent(
-            at=event.at,
-            kind=event.kind,
-            actor=actor,
-            position_id=event.position_id,
-            symbol=symbol,
-            exchange=exchange,
-            status=event.status,
-            quantity=event.quantity,
-            level=event.level,
-            module=event.module,
-            message=event.message,
-            source=event.source,
-            path=event.path,
-            offset=event.offset,
-            pattern=event.pattern,
-            inferred=tuple(inferred),
+            event.at,
+            event.kind,
+            actor,
+            event.position_id,
+            symbol,
+            exchange,
+            event.status,
+            event.quantity,
+            event.level,
+            event.module,
+            event.message,
+            event.source,
+            event.path,
+            event.offset,
+            event.pattern,
+            tuple(inferred),
         )
 
     def remember(self, told: PositionEvent) -> None:
         """What the event means for the lines after it."""
         number, symbol = told.position_id, told.symbol
-        if symbol:
+        if told.kind in _OF_PASS:
+            self._pass = (told.at, told.exchange) if told.kind == LogKind.SYNC_STARTED else None
+        elif told.kind in _OF_OPEN and symbol:
             self._remember_symbol(told, symbol)
-        match told.kind:
-            case LogKind.SYNC_STARTED:
-                self._pass = (told.at, told.exchange)
-            case LogKind.SYNC_COMPLETED:
-                self._pass = None
-            case LogKind.CREATED | LogKind.ALREADY_EXISTS:
-                self._inserted(symbol)
+        elif told.kind in _OF_ROW:
+            self._inserted(told)
         if number is not None:
             if symbol:
                 self._symbol_of.setdefault(number, symbol)
@@ -248,11 +260,13 @@ class _Neighbours:
             case LogKind.INSERTING if told.actor is not Actor.SYNC:
                 self._waiting.append(told)
 
-    def _inserted(self, symbol: str | None) -> None:
+    def _inserted(self, told: PositionEvent) -> None:
         """A created line came: the insert of its symbol no longer waits, and its open has its row."""
-        self._waiting = [one for one in self._waiting if one.symbol != symbol]
-        if symbol in self._opens:
-            self._opens[symbol].inserted = True
+        self._waiting = [
+            one for one in self._waiting if one.symbol != told.symbol and told.at - one.at <= _INSERT_WAITS
+        ]
+        if told.symbol in self._opens:
+            self._opens[told.symbol].inserted = True
 
     def _symbol(self, event: LogEvent) -> str | None:
         if event.position_id is not None and event.position_id in self._symbol_of:
@@ -316,6 +330,9 @@ class _Neighbours:
 
     def _pass_under_way(self, at: datetime) -> bool:
         return self._pass is not None and at - self._pass[0] <= _PASS_LASTS
+
+
+_canonical = lru_cache(maxsize=4096)(canonical_symbol)
 
 
 @lru_cache(maxsize=4096)

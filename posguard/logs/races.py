@@ -38,23 +38,30 @@ def find_races(
 
     `zones` names each source's zone, as declared; a source it lacks is shown in UTC.
     """
-    found = _Finder(events, made, zones)
-    surfaced = [found.surfaced(error) for error in duplicate_errors(events)]
-    silent = [race for race in found.silent(surfaced) if not found.undecided(race)]
-    return tuple(sorted((*surfaced, *silent), key=lambda race: (race.at, race.symbol)))
+    races, _ = races_and_undecided(events, made, zones, duplicate_errors(events))
+    return races
 
 
-def undecided_creates(
-    events: Sequence[PositionEvent], made: Sequence[Create], zones: Mapping[str, str]
-) -> tuple[Race, ...]:
-    """Creates of one symbol near each other that are a race only if they are on one exchange, which the log does not say.
-
-    Each has an open of its own, and a bot that trades on two exchanges opens one symbol on both. The database knows:
-    `posguard logs investigate` compares its rows.
+def races_and_undecided(
+    events: Sequence[PositionEvent],
+    made: Sequence[Create],
+    zones: Mapping[str, str],
+    errors: Sequence[DuplicateError],
+) -> tuple[tuple[Race, ...], tuple[Race, ...]]:
+    """The races, as `find_races`; and creates of one symbol near each other that race only if they are on one exchange, which
+    the log does not say. Each of those has an open of its own, and a bot that trades on two exchanges opens one symbol on both.
+    The database knows: `posguard logs investigate` compares its rows.
     """
     found = _Finder(events, made, zones)
-    surfaced = [found.surfaced(error) for error in duplicate_errors(events)]
-    return tuple(race for race in found.silent(surfaced) if found.undecided(race))
+    surfaced = [found.surfaced(error) for error in errors]
+    silent: list[Race] = []
+    undecided: list[Race] = []
+    for race in found.silent(surfaced):
+        (undecided if found.undecided(race) else silent).append(race)
+    return (
+        tuple(sorted((*surfaced, *silent), key=lambda race: (race.at, race.symbol))),
+        tuple(undecided),
+    )
 
 
 @dataclass(slots=True)
@@ -188,23 +195,23 @@ class _Finder:
 
     def _groups(self, symbol: str, made: list[Create]) -> Iterable[list[Create]]:
         """Creates of one symbol that no close lies between, two or more together."""
-        open_groups: list[list[Create]] = []
+        near: list[list[Create]] = []
+        together: list[list[Create]] = []
         for create in made:
-            group = next((g for g in open_groups if self._rival(symbol, g, create)), None)
+            near = [group for group in near if create.at - group[-1].at <= TOGETHER]
+            group = next((g for g in near if self._rival(symbol, g, create)), None)
             if group is None:
-                open_groups.append([create])
-            else:
-                group.append(create)
-        return [group for group in open_groups if len(group) > 1]
+                near.append([create])
+                continue
+            if len(group) == 1:
+                together.append(group)
+            group.append(create)
+        return together
 
     def _rival(self, symbol: str, group: list[Create], create: Create) -> bool:
         last = group[-1]
         exchange = next((c.exchange for c in group if c.exchange), None)
-        return (
-            create.at - last.at <= TOGETHER
-            and _agree(exchange, create.exchange)
-            and not self._closed_between(symbol, last, create.at)
-        )
+        return _agree(exchange, create.exchange) and not self._closed_between(symbol, last, create.at)
 
     def _standing(self, symbol: str, before: list[Create]) -> list[Create]:
         """Of the creates before an error, those that no close put away before the next."""
