@@ -96,5 +96,5 @@ def lines(events: Iterable[PositionEvent | LogEvent], most: int = 6) -> tuple[Ev
 def row(fact: RowFact) -> Evidence:
     """A row as evidence."""
     order = fact.exchange_order_id or "none"
-    text = f"#{fact.id} {fact.raw_symbol} on {fact.exchange}, {fact.status}, quantity {fact.quantity}, order id {order}"
+    text = f"#{fact.id} {fact.raw_symbol} on {fact.exchange}, now {fact.status}, quantity {fact.quantity}, order id {order}"
     return Evidence("monitoring.positions", text, fact.created_at)
