@@ -16,6 +16,7 @@ from posguard.cli import (
     cleanup_shapes,
     explore_shapes,
     investigation_shapes,
+    logs_load_shapes,
     logs_shapes,
     race_shapes,
     shapes,
@@ -78,6 +79,8 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard explore --replay", explore_shapes.Replay),
     ("posguard logs analyze", logs_shapes.LogAnalysis),
     ("posguard logs investigate", investigation_shapes.InvestigationReport),
+    ("posguard logs load", logs_load_shapes.LogLoad),
+    ("posguard logs retain", logs_load_shapes.LogRetention),
 )
 
 

@@ -14,9 +14,11 @@ from posguard.errors import OperatorError, PosguardError, SettingsError
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from posguard.cli.checking import Line
+    from posguard.cli.checking import Line, SourceLook
     from posguard.exchange.ledger import Ledger
-    from posguard.settings import Settings, VenueSettings
+    from posguard.settings import LogSource, Settings, VenueSettings
+
+LINES_LOOKED_AT = 1000
 
 
 def check(*, demo: OnDemo = False, as_json: AsJson = False) -> None:
@@ -40,7 +42,7 @@ def check(*, demo: OnDemo = False, as_json: AsJson = False) -> None:
     dsn, venues, settings = _settings(lines, demo=demo)
     with output.progress("looking …"):
         lines += asyncio.run(_look(dsn, venues, settings))
-    lines.append(checking.log_sources())
+    lines += checking.log_sources(tuple(map(_log_source, settings.log_sources)), datetime.now(UTC))
     lines.append(checking.disk(str(Path.cwd()), shutil.disk_usage(Path.cwd()).free))
     failed = [line for line in lines if line.mark is Mark.FAIL]
     if as_json:
@@ -86,7 +88,8 @@ def _settings(
 
     if demo:
         record = demo_record()
-        return record.dsn, record.venues, load_settings(demo=True, dsn=record.dsn)
+        settings = load_settings(demo=True, dsn=record.dsn, log_sources=record.log_sources)
+        return record.dsn, record.venues, settings
     settings = load_settings()
     lines += checking.unread(unread_variables())
     if (env := Path(ENV_FILE)).exists():
@@ -101,6 +104,24 @@ def _settings(
             todo = "Set POSGUARD_BINANCE_KEY and _SECRET, or the same for BYBIT."
             lines.append(Line("settings", "venues", Mark.FAIL, "no exchange is configured", todo))
     return settings.dsn, venues, settings
+
+
+def _log_source(source: LogSource) -> SourceLook:
+    """A look at the end of a source's newest file; what is on object storage is left to the DAGs."""
+    from posguard.cli.checking import SourceLook
+    from posguard.errors import LogError
+    from posguard.logs.extract import extract
+    from posguard.logs.sources import files_of
+
+    here = [path for path in source.paths if "://" not in path]
+    if not here:
+        return SourceLook(source.name, source.zone, 0, None, remote=True)
+    try:
+        files = files_of(here)
+        newest = extract(files[-1:], source, last_lines=LINES_LOOKED_AT).counts.last
+    except (LogError, OSError) as error:
+        return SourceLook(source.name, source.zone, 0, None, str(error))
+    return SourceLook(source.name, source.zone, len(files), newest)
 
 
 async def _database(

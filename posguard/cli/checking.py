@@ -57,6 +57,10 @@ TABLES_DISABLE = {
 }
 FIRST_SUPPORTED = 150_000
 SOON = timedelta(days=14)
+# A clock may run so far ahead; a zone that is wrong is off by half an hour at least.
+AHEAD = timedelta(minutes=5)
+LATE = timedelta(minutes=15)
+FARTHEST_ZONE = timedelta(hours=26)
 LITTLE_DISK = 1024**3
 
 
@@ -317,6 +321,65 @@ def env_file(mode: int) -> Line:
     return Line("settings", ".env", Mark.OK, "readable by its owner alone")
 
 
-def log_sources() -> Line:
-    """Reading the bot's logs comes later."""
-    return Line("logs", "sources", Mark.NONE, "none: reading the bot's logs is not built yet")
+@dataclass(frozen=True, slots=True)
+class SourceLook:
+    """What a look at a declared log found: its newest record by the declared zone, or why it cannot be read."""
+
+    name: str
+    zone: str
+    files: int
+    newest: datetime | None
+    trouble: str = ""
+    remote: bool = False
+
+
+def log_sources(looks: Collection[SourceLook], now: datetime) -> Iterator[Line]:
+    """The declared logs: readable, how old the newest line is, and whether the zone can be right."""
+    if not looks:
+        todo = "POSGUARD_LOG_SOURCES declares them: docs/logs.md."
+        yield Line("logs", "sources", Mark.NONE, "none declared: nothing is read of the bot's logs", todo)
+    for look in looks:
+        yield _source(look, now)
+
+
+def _source(look: SourceLook, now: datetime) -> Line:
+    name = f"source {look.name}"
+    if look.remote:
+        return Line("logs", name, Mark.NONE, f"on object storage, read as {look.zone}: the DAGs read it")
+    if look.trouble:
+        return Line("logs", name, Mark.WARN, look.trouble.rstrip("."), "Check its paths and their rights.")
+    if look.newest is None:
+        return Line("logs", name, Mark.WARN, f"no record in {_files(look)}", "Is this the bot's log?")
+    said, todo = _newest(look, now - look.newest)
+    return Line("logs", name, Mark.WARN if todo else Mark.OK, said, todo)
+
+
+def _newest(look: SourceLook, age: timedelta) -> tuple[str, str]:
+    """How old the newest line is by the declared zone, and what to do where that is odd."""
+    if age < -AHEAD:
+        ahead = -age.total_seconds() / 3600
+        said = f"newest line {ahead:.1f} h ahead of this machine's clock, read as {look.zone}"
+        return said, "The declared zone is wrong, or a clock is."
+    said = f"{_files(look)}, newest line {_age(age)} old, read as {look.zone}"
+    if age < LATE:
+        return said, ""
+    if age <= FARTHEST_ZONE and _to_half_hour(age) < AHEAD:
+        return said, "Right where the bot is idle or stopped; else the declared zone is wrong by that."
+    return said, "Does the bot run, and is this the file it writes?"
+
+
+def _files(look: SourceLook) -> str:
+    return f"{look.files} file" if look.files == 1 else f"{look.files} files"
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _to_half_hour(age: timedelta) -> timedelta:
+    """How far an age is from whole half hours, by which zones differ."""
+    half = timedelta(minutes=30)
+    return min(age % half, half - age % half)

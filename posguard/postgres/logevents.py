@@ -220,10 +220,20 @@ async def count_before(connection: Any, before: datetime) -> int:
     return count
 
 
-async def drop_before(connection: Any, before: datetime) -> tuple[list[str], int]:
-    """Drops the months that lie wholly before a time and deletes what else is older: the partitions dropped, the rows deleted."""
-    asked = queries("log_events")
-    dropped: list[str] = await asked.drop_partitions(connection, before=before)
-    deleted = _affected(await asked.delete_before(connection, before=before))
-    await asked.delete_edges_before(connection, before=before)
-    return dropped, deleted
+async def oldest(connection: Any) -> datetime | None:
+    """The time of the oldest record; None where there is none."""
+    found: datetime | None = await queries("log_events").oldest(connection)
+    return found
+
+
+async def drop_months_before(connection: Any, before: datetime) -> list[str]:
+    """Drops the months that lie wholly before a time, and returns the names of their partitions."""
+    dropped: list[str] = await queries("log_events").drop_partitions(connection, before=before)
+    return dropped
+
+
+async def delete_before(connection: Any, before: datetime) -> int:
+    """Deletes what is older than a time and returns how many records that were."""
+    deleted = _affected(await queries("log_events").delete_before(connection, before=before))
+    await queries("log_events").delete_edges_before(connection, before=before)
+    return deleted

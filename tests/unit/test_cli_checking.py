@@ -195,3 +195,33 @@ def test_a_variable_that_nobody_reads_is_warned_of():
     env = {"POSGUARD_BINANCE_SECRT": "x", "POSGUARD_DSN": "x", "POSGUARD_BYBIT_HEDGE": "x", "OTHER": "x"}
     (line,) = checking.unread(unread_variables(env))
     assert (line.what, line.mark) == ("POSGUARD_BINANCE_SECRT", Mark.WARN)
+
+
+@pytest.mark.parametrize(
+    ("age", "mark", "said"),
+    [
+        (timedelta(seconds=5), Mark.OK, "5 s old"),
+        (timedelta(minutes=14), Mark.OK, "14 min old"),
+        (timedelta(minutes=17), Mark.WARN, "17 min old"),
+        (timedelta(hours=2, minutes=1), Mark.WARN, "2.0 h old"),
+        (-timedelta(hours=1), Mark.WARN, "1.0 h ahead"),
+        (timedelta(days=30), Mark.WARN, "720.0 h old"),
+    ],
+)
+def test_a_log_is_fresh_late_or_read_in_a_zone_that_cannot_be_right(age, mark, said):
+    look = checking.SourceLook("bot", "Europe/Berlin", 3, NOW - age)
+    (line,) = checking.log_sources([look], NOW)
+    assert (line.mark, said in line.said) == (mark, True)
+    assert bool(line.todo) == (mark is Mark.WARN)
+    zone = timedelta(minutes=30) <= abs(age) < timedelta(days=1)
+    assert ("zone is wrong" in line.todo) == zone
+
+
+def test_a_log_that_is_not_there_or_elsewhere_or_none_at_all():
+    there = [
+        checking.SourceLook("a", "UTC", 0, None, "There is no log at /x."),
+        checking.SourceLook("b", "UTC", 2, None),
+        checking.SourceLook("c", "UTC", 0, None, remote=True),
+    ]
+    assert [line.mark for line in checking.log_sources(there, NOW)] == [Mark.WARN, Mark.WARN, Mark.NONE]
+    assert [line.mark for line in checking.log_sources([], NOW)] == [Mark.NONE]

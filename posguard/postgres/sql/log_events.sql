@@ -80,6 +80,9 @@ ORDER BY e.at, e.source, e.file_id, e.file_offset, e.ordinal;
 -- name: count_before$
 SELECT count(*) FROM posguard.log_events WHERE at < :before;
 
+-- name: oldest$
+SELECT min(at) FROM posguard.log_events;
+
 -- name: drop_partitions$
 SELECT posguard.drop_log_partitions(:before);
 
