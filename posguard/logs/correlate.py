@@ -73,6 +73,7 @@ POSITION_KINDS = frozenset(
     }
     - {LogKind.ZOMBIE, LogKind.AGED}
 )
+_OTHER_TABLES = ("order", "event", "trail", "trade", "aged", "param", "risk", "metric", "transaction_log")
 # What the lines after an event learn from it.
 _OF_PASS = frozenset({LogKind.SYNC_STARTED, LogKind.SYNC_COMPLETED})
 _OF_ROW = frozenset({LogKind.CREATED, LogKind.ALREADY_EXISTS})
@@ -135,8 +136,21 @@ class PositionEvent(NamedTuple):
 
 
 def tells_of_position(event: LogEvent) -> bool:
-    """Whether `correlate` has a use for an event: those of positions, and errors that speak of a duplicate key."""
+    """Whether `correlate` has a use for an event: those of positions, and errors that speak of a duplicate position."""
+    if event.kind == LogKind.DUPLICATE_ERROR:
+        return not _of_another_table(event.fields.get("constraint", ""))
     return event.kind in POSITION_KINDS or (event.kind in FAILURES and DUPLICATE in event.message)
+
+
+def _of_another_table(constraint: str) -> bool:
+    """Whether a violated constraint is no index on open positions: a primary key, or one named after another of the bot's tables.
+
+    A name that says nothing is taken for an index on positions: deployments name it as they like.
+    """
+    name = constraint.lower()
+    if name.endswith("_pkey"):
+        return True
+    return any(word in name for word in _OTHER_TABLES) and "active" not in name
 
 
 def correlate(events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:

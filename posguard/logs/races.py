@@ -7,6 +7,7 @@ decide it. Gaps are between the lines that say a row is there, to the millisecon
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _ONE_ERROR = timedelta(seconds=1)  # between the records of one error
 _OPEN_BEFORE = timedelta(seconds=30)  # an open may begin so long before its create
 # The index that the incidents hit covers this status alone.
 _INDEXED = "active"
+_NUMBERS = re.compile(r"\d+")
 _CLOSES = frozenset({LogKind.CLOSED, LogKind.EMERGENCY_CLOSE})
 
 
@@ -93,13 +95,12 @@ class DuplicateError:
 
     def takes(self, record: PositionEvent) -> bool:
         """Whether a record is one more of this error: soon after, about nothing else, and not a wording that it has."""
-        shapes = {(r.module, r.pattern) for r in self.records}
         return (
             record.at - self.records[-1].at <= _ONE_ERROR
             and record.source == self.records[0].source
             and _agree(self.symbol, record.symbol)
             and _agree(self.exchange, record.exchange)
-            and (record.module, record.pattern) not in shapes
+            and _wording(record) not in {_wording(r) for r in self.records}
         )
 
     def _field(self, name: str) -> str | None:
@@ -121,6 +122,11 @@ def duplicate_errors(events: Iterable[PositionEvent]) -> list[DuplicateError]:
         else:
             errors.append(DuplicateError([event]))
     return errors
+
+
+def _wording(record: PositionEvent) -> tuple[str, str]:
+    """Who says it, and the words before the server's own, without numbers: a layer of the bot says one thing once for an error."""
+    return record.module, _NUMBERS.sub("", record.message.partition(DUPLICATE)[0])[:120]
 
 
 def is_duplicate(event: PositionEvent) -> bool:
@@ -157,7 +163,7 @@ class _Finder:
         symbol, exchange = error.symbol or "", error.exchange
         before = [
             c
-            for c in self._creates.get(symbol, [])
+            for c in _rows_once(self._creates.get(symbol, []))
             if error.at - TOGETHER <= c.at <= error.records[-1].at and _agree(exchange, c.exchange)
         ]
         rivals = self._standing(symbol, before)
@@ -177,8 +183,10 @@ class _Finder:
         told = {c.place for race in surfaced for c in race.creates}
         races = []
         for symbol, made in self._creates.items():
-            for group in self._groups(symbol, made):
-                if not any(c.place in told for c in group[1:]):
+            for whole in self._groups(symbol, made):
+                known = max((n for n, c in enumerate(whole) if n and c.place in told), default=0)
+                group = whole[known:]
+                if len(group) > 1:
                     last = group[-1]
                     exchange = next((c.exchange for c in group if c.exchange), None)
                     races.append(self._race(last.at, symbol, exchange, last.source, group, failed=None))
@@ -197,7 +205,7 @@ class _Finder:
         """Creates of one symbol that no close lies between, two or more together."""
         near: list[list[Create]] = []
         together: list[list[Create]] = []
-        for create in made:
+        for create in _rows_once(made):
             near = [group for group in near if create.at - group[-1].at <= TOGETHER]
             group = next((g for g in near if self._rival(symbol, g, create)), None)
             if group is None:
@@ -226,7 +234,7 @@ class _Finder:
         for event in self._within(self._about.get(symbol, []), create.at, until):
             if not _ends(event) or not _agree(create.exchange, event.exchange):
                 continue
-            if _agree_id(create.position_id, event.position_id):
+            if _is_of(create, event.position_id):
                 return True
         return False
 
@@ -289,8 +297,9 @@ def _ends(event: PositionEvent) -> bool:
     return event.kind == LogKind.UPDATED and event.status in TERMINAL
 
 
-def _agree_id(one: int | None, other: int | None) -> bool:
-    return one is None or other is None or one == other
+def _is_of(create: Create, number: int | None) -> bool:
+    """Whether an ending that names a row, or none, ends this create's; one whose id nobody knows is not ended by another's."""
+    return number is None or number == create.position_id
 
 
 def _moments(events: list[PositionEvent], rivals: Sequence[Create]) -> list[Moment]:
@@ -322,6 +331,18 @@ _MARKS: Mapping[str, Mark] = {
     LogKind.NOT_FOUND: Mark.ROLLBACK,
     LogKind.EMERGENCY_CLOSE: Mark.ROLLBACK,
 }
+
+
+def _rows_once(made: Iterable[Create]) -> Iterable[Create]:
+    """The creates without those of a row that another source has told of: two declared logs may overlap."""
+    seen: dict[int, Create] = {}
+    for create in made:
+        number = create.position_id
+        if number is not None and number in seen and create.at - seen[number].at <= TOGETHER:
+            continue
+        if number is not None:
+            seen[number] = create
+        yield create
 
 
 def _mark(event: PositionEvent, *, created: bool) -> Mark:

@@ -99,11 +99,12 @@ def _retry(facts: Facts) -> Verdict | None:
     if not facts.creates:
         return None
     last, first = facts.creates[-1], facts.creates[0]
-    rolled = [e for e in facts.before if e.kind == LogKind.ROLLBACK and e.at < last.at]
+    rolling = [e for e in facts.before if e.kind == LogKind.ROLLBACK]
+    rolled = [e for e in rolling if first.at <= e.at < last.at]
     if len(facts.creates) == 1 and facts.failed is not None:
-        # the retry's own insert is what hit the index
-        rolled = [e for e in facts.before if e.kind == LogKind.ROLLBACK and e.at > first.at]
-        rolled = [e for e in rolled if any(i.kind == LogKind.INSERTING and i.at > e.at for i in facts.before)]
+        # the retry's own insert is what hit the index, or its row is the only one that was told of
+        inserts = [e.at for e in facts.before if e.kind == LogKind.INSERTING]
+        rolled = [e for e in rolling if e.at < first.at or any(at > e.at for at in inserts)]
     if not rolled:
         return None
     why = (

@@ -88,6 +88,21 @@ def test_a_retry_within_a_rollback_is_scenario_c():
     assert "500 ms after its rollback began" in race.reason
 
 
+def test_a_rollback_that_ended_before_the_first_create_makes_two_signals_no_retry():
+    log = Log()
+    log.say(-3000, "rollback", symbol="APTUSDT", module="core.atomic_position_manager")
+    log = _opened(_opened(log, 0, 1), 40, 2)
+    (race,) = _error(log, 90, symbol="APTUSDT", exchange="binance").races()
+    assert race.scenario is Scenario.A
+
+
+def test_an_error_of_the_only_create_after_a_rollback_is_scenario_c():
+    log = Log()
+    log.say(-3000, "rollback", symbol="APTUSDT", module="core.atomic_position_manager")
+    (race,) = _error(_opened(log, 0, 1), 90, symbol="APTUSDT", exchange="binance").races()
+    assert race.scenario is Scenario.C
+
+
 def test_recovery_beside_a_signal_is_scenario_d():
     log = _opened(Log(), 0, 1)
     log.say(100, "recovery", symbol="APTUSDT", module="core.recovery")
@@ -133,6 +148,65 @@ def test_the_records_of_one_error_are_one_race_and_those_of_two_are_two():
     first, second = log.races()
     assert (len(first.errors), len(second.errors)) == (2, 2)
     assert (second.at - first.at) == timedelta(milliseconds=210)
+
+
+def test_two_records_of_one_module_are_one_error_where_their_words_differ():
+    log = _opened(_opened(Log(), 0, 1), 40, 2)
+    for ms, words in ((90, "Failed to update position #2: "), (91, "update_position failed: "), (93, "")):
+        log.say(
+            ms,
+            "duplicate_error",
+            f"{words}duplicate key value violates …",
+            module=REPOSITORY,
+            pattern="duplicate_key",
+        )
+    log.say(
+        200,
+        "duplicate_error",
+        "Failed to update position #7: duplicate key value violates …",
+        module=REPOSITORY,
+        pattern="duplicate_key",
+    )
+    first, second = log.races()
+    assert (len(first.errors), len(second.errors)) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "counts"),
+    [
+        ("idx_unique_active_position", 1),
+        ("uq_symbol_exchange", 1),
+        ("", 1),
+        ("positions_pkey", 0),
+        ("orders_client_order_id_key", 0),
+        ("trailing_stop_state_symbol_exchange_key", 0),
+    ],
+)
+def test_a_duplicate_key_of_another_table_is_no_race(constraint, counts):
+    log = Log()
+    log.say(0, "duplicate_error", "duplicate key value", symbol="APTUSDT", fields={"constraint": constraint})
+    assert len(log.races()) == counts
+
+
+def test_an_ending_of_another_row_ends_none_of_which_the_id_is_unknown():
+    log = Log()
+    log.say(0, "sync_added", symbol="APTUSDT", exchange="binance", module=SYNC)
+    log.say(500, "updated", position_id=1, status="rolled_back", symbol="APTUSDT")
+    assert len(_opened(log, 900, 2).races()) == 1
+
+
+def test_a_create_after_an_error_is_a_race_of_its_own():
+    log = _opened(_opened(Log(), 0, 1), 40, 2)
+    _error(log, 90, symbol="APTUSDT", exchange="binance")
+    surfaced, silent = _opened(log, 900, 3).races()
+    assert surfaced.row_ids == (1, 2)
+    assert silent.row_ids == (2, 3)
+
+
+def test_one_row_that_two_sources_tell_of_is_no_race():
+    log, other = _opened(Log(), 0, 1), _opened(Log("host2"), 3, 1)
+    log.events += other.events
+    assert log.races() == ()
 
 
 def test_errors_of_two_symbols_in_one_instant_stay_apart():
