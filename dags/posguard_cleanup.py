@@ -80,7 +80,7 @@ FORM = {
         1,
         type="number",
         title="Least age in hours",
-        description="Mode incomplete leaves out rows that are younger.",
+        description="Mode incomplete leaves out rows that are younger; 0.25 is a quarter of an hour.",
         minimum=0,
         maximum=form.MOST_HOURS,
     ),

@@ -36,6 +36,7 @@ pytest_plugins = [
     "tests.fixtures.core",
     "tests.fixtures.races",
     "tests.fixtures.cleanup",
+    "tests.fixtures.typed",
 ]
 
 

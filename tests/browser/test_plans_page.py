@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 import pytest
 
+from posguard.postgres import plans, runs
+from posguard.postgres.pool import Database
 from posguard.postgres.roles import roles_sql
 from posguard.simulator.defaults import TRADE_KEY, TRADE_SECRET
+from tests.fixtures.known import AT
+from tests.fixtures.plans import plan, row_line
 
 RUNS = "/api/v2/dags/posguard_cleanup/dagRuns"
 ENDED = {"success", "failed"}
@@ -146,23 +152,23 @@ def failed_at(site, run, task):
     return log
 
 
+def an_expired_plan(demo):
+    """The code of a plan of this database and its worlds whose quarter of an hour is over."""
+
+    async def store():
+        async with await Database.open(demo.dsn) as db, db.transaction() as connection:
+            mark = await runs.database_fingerprint(connection)
+            made = plan(row_line(), made=AT, database_fingerprint=mark, world="simulator")
+            return (await plans.store(connection, made)).code
+
+    with ThreadPoolExecutor() as apart:  # Playwright's loop runs in this thread
+        return apart.submit(asyncio.run, store()).result()
+
+
 def test_an_expired_code_fails_at_the_first_task(demo, site, visit):
-    """A real plan of this database whose quarter of an hour is over."""
-    made = triggered(site, mode="mismatch")
-    page = visit("admin")
-    assert ended(page, site, made)[0] == "success"
-    number, code = demo.server.psql(
-        "bot", "SELECT id || ' ' || code FROM posguard.plans ORDER BY id DESC LIMIT 1"
-    ).split()
-    demo.server.psql(
-        "bot",
-        "ALTER TABLE posguard.plans DISABLE TRIGGER USER;"
-        f" UPDATE posguard.plans SET created_at = created_at - interval '1 h', expires_at = now() - interval '1 s' WHERE id = {number};"
-        " ALTER TABLE posguard.plans ENABLE TRIGGER USER",
-    )
-    before = bots_rows(demo)
+    before, code = bots_rows(demo), an_expired_plan(demo)
     run = triggered(site, confirm=code)
-    state, ends = ended(page, site, run)
+    state, ends = ended(visit("admin"), site, run)
     assert (state, ends) == ("failed", dict.fromkeys(ends, "upstream_failed") | {"gate": "failed"})
     assert f"The code {code} expired at" in failed_at(site, run, "gate")
     assert bots_rows(demo) == before
@@ -196,12 +202,12 @@ def test_silence_rejects_and_touches_nothing(demo, site, visit, known):
     assert page.locator(".hero .light").inner_text() == "OPEN", "the code still holds"
 
 
-CLEANUP_ROLE = """
+NOTE_WRITERS = """
 CREATE TABLE writers (who text);
 GRANT INSERT ON writers TO PUBLIC;
 CREATE FUNCTION note_writer() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN IF NEW.symbol = 'WLDUSDT' THEN INSERT INTO public.writers VALUES (current_user); END IF; RETURN NEW; END $$;
-CREATE TRIGGER note_writer BEFORE UPDATE ON monitoring.positions FOR EACH ROW EXECUTE FUNCTION note_writer()
+    $$ BEGIN INSERT INTO public.writers VALUES (current_user); RETURN NEW; END $$;
+CREATE TRIGGER note_writer BEFORE INSERT ON posguard.cleanup_actions FOR EACH ROW EXECUTE FUNCTION note_writer()
 """
 
 
@@ -211,7 +217,7 @@ def test_over_the_api_alone_an_approved_plan_is_carried_out_by_the_cleanup_role_
     """From the trigger to the end without a browser: Connections, plan, code, approval by PATCH, a stop on the exchange."""
     demo.server.psql("bot", roles_sql())
     demo.server.psql("bot", "ALTER ROLE posguard_cleanup PASSWORD 'only-in-this-demo'")
-    demo.server.psql("bot", CLEANUP_ROLE)
+    demo.server.psql("bot", NOTE_WRITERS)
     bots = urlsplit(demo.dsn.get_secret_value())
     database = {
         "conn_type": "postgres", "host": bots.hostname, "port": bots.port, "schema": bots.path.strip("/"),

@@ -1,4 +1,4 @@
-"""Cleanup where one symbol is held more than once: two legs of a hedged account, two accounts of one exchange. Each order goes to its own."""
+"""Cleanup where it matters whose an order is: two legs of a hedged account, two accounts of one exchange, an entry that was sent."""
 
 from __future__ import annotations
 
@@ -202,6 +202,43 @@ async def test_two_accounts_of_one_exchange_are_cleaned_up_each_by_its_own_key(b
         dry = await look(bench.db, bench.readers, backup)
         assert [r.row_id for r in dry.rows] == [twin]
         assert (await restore(bench.db, bench.readers, backup, dry.code, actor="t")).done
+
+
+@pytest.mark.parametrize("exchange", VENUES)
+@pytest.mark.parametrize("became", ["canceled", "filled", "forgotten"])
+async def test_an_entry_that_was_sent_fails_only_where_its_order_is_told_as_ended_unfilled(
+    bench, simulator, exchange, became
+):
+    """CLN-5, on the venues' real lists: no fill tells of it and no position is there; the order alone decides."""
+    sent = {
+        "venue": exchange, "symbol": "BTCUSDT", "side": "buy", "qty": "0.5", "kind": "market", "id": "4711",
+        "status": "filled" if became == "filled" else "canceled", "filled": "0.5" if became == "filled" else "0",
+    }  # fmt: skip
+    healthy = plant({}, exchange, "ETHUSDT", "2", entry="2500")
+    if became != "forgotten":
+        healthy["orders"].append(sent)
+    await bench.control.load(**healthy)
+    await row(bench, exchange, "ETHUSDT", "long", "2")
+    number = await row(bench, exchange, "BTCUSDT", "long", "0.5", "entry_placed")
+    await bench.do(
+        "UPDATE monitoring.positions SET exchange_order_id = '4711', opened_at = now() - interval '20 min', created_at = now() - interval '20 min' WHERE id = $1",
+        number,
+    )
+    async with gateway(exchange, simulator.base_url) as reading:
+        bench.readers = [reading]
+        drawn = await bench.plan(Mode.INCOMPLETE, store=became == "canceled")
+        if became != "canceled":
+            assert drawn.lines == ()
+            wanted = "was filled with 0.5 filled" if became == "filled" else "does not hold it"
+            assert wanted in drawn.left_out[0].why
+            return
+        (line,) = drawn.plan.lines
+        assert "order 4711" in line.why
+        assert line.why.endswith("was cancelled, with nothing filled")
+        done = await bench.apply(drawn.code)
+        assert (done.state, done.lines[0].verified) == (PlanState.APPLIED, True), done.lines
+        ended = (await bench.rows(f"id = {number}"))[number]
+        assert (ended["status"], ended["exit_reason"]) == ("failed", "no fill of its entry")
 
 
 async def test_as_typed_an_account_that_the_plan_does_not_touch_is_read_too(

@@ -17,24 +17,11 @@ from posguard.model.plan import LineState, Mode, PlanState
 from posguard.model.scope import Scope
 from posguard.model.venue import World
 from posguard.postgres import plans
-from posguard.simulator.defaults import READ_KEY, READ_SECRET, TRADE_KEY, TRADE_SECRET
 from tests.fixtures.cleanup import FAST
+from tests.fixtures.typed import given
 from tests.program import PROGRAM, environment, posguard_beside
 
 pytestmark = pytest.mark.postgres
-
-
-def given(base_url, dsn):
-    """An environment for the program."""
-    found = {"POSGUARD_DSN": dsn.get_secret_value(), "POSGUARD_SNAPSHOTS": "2", "POSGUARD_SNAPSHOT_GAP": "0.02s",
-             "POSGUARD_WEIGHT_SHARE": "1"}  # fmt: skip
-    for name in ("BINANCE", "BYBIT"):
-        found |= {
-            f"POSGUARD_{name}_KEY": READ_KEY, f"POSGUARD_{name}_SECRET": READ_SECRET,
-            f"POSGUARD_{name}_TRADE_KEY": TRADE_KEY, f"POSGUARD_{name}_TRADE_SECRET": TRADE_SECRET,
-            f"POSGUARD_{name}_WORLD": "simulator", f"POSGUARD_{name}_URL": base_url,
-        }  # fmt: skip
-    return found
 
 
 def at_a_terminal(words, folder, variables, answers):
@@ -145,24 +132,21 @@ async def test_production_is_named_with_its_database_or_refused(demo):
 
 
 async def test_production_as_typed_takes_the_fingerprint_that_the_plan_shows(
-    demo, empty_dsn, simulator, tmp_path
+    demo, empty_dsn, simulator, typist, tmp_path
 ):
-    env = given(simulator.base_url, empty_dsn)
-    env |= {"POSGUARD_BINANCE_WORLD": "production", "POSGUARD_BYBIT_WORLD": "production"}
+    worlds = {"POSGUARD_BINANCE_WORLD": "production", "POSGUARD_BYBIT_WORLD": "production"}
+    typist.has(given(simulator.base_url, empty_dsn) | worlds, simulator)
     rows = await demo.rows()
-    plan = await posguard_beside("cleanup", "duplicates", folder=tmp_path, **env)
-    assert plan.code == 0, plan.err
-    shown = next(line.split() for line in plan.out.splitlines() if "--confirm" in line)
-    assert shown[:3] == ["posguard", "cleanup", "--confirm"]
-    assert shown[4] == "--production"
-    code, mark = shown[3], shown[5]
-    for more in ((), ("--production", mark[:-1])):
-        ended = await posguard_beside("cleanup", "--confirm", code, *more, folder=tmp_path, **env)
-        ended.fails_with(4, "The plan is for production. Nothing was changed.", f"--production {mark}")
+    await typist.types("posguard cleanup duplicates")
+    (shown,) = [line.strip() for line in typist.out.splitlines() if "--confirm" in line]
+    plain, mark = shown.split(" --production ")
+    for line in (plain, f"{plain} --production {mark[:-1]}"):
+        await typist.fails(
+            line, 4, "The plan is for production. Nothing was changed.", f"--production {mark}"
+        )
     assert await demo.rows() == rows
     assert not (tmp_path / "backups").exists(), "not even a backup"
-    ended = await posguard_beside(*shown[1:], folder=tmp_path, **env)
-    assert ended.code == 0, (ended.out, ended.err)
+    await typist.types(shown)
     changed = [n for n, row in (await demo.rows()).items() if row != rows[n]]
     assert len(changed) == 2
 

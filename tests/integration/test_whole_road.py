@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import shlex
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import structlog
 
 from posguard.cleanup.backup import read_backup
 from posguard.cleanup.restore import look, restore
-from posguard.cli import app as door
-from posguard.exchange.budget import Budget
 from posguard.model.plan import Mode, PlanState
 from posguard.model.scope import Scope
 from posguard.postgres import botupgrade
-from posguard.simulator.defaults import READ_KEY, READ_SECRET, TRADE_KEY, TRADE_SECRET
-from posguard.simulator.limits import Meter
-from tests.fixtures.gateways import VENUES
+from tests.fixtures.typed import given
 from tests.program import posguard_beside
 
 pytestmark = pytest.mark.postgres
@@ -39,100 +30,34 @@ UPDATE monitoring.positions SET status = 'closed', closed_at = now() WHERE symbo
 """
 
 
-@dataclass
-class Reader:
-    """Somebody who types what the README says; codes, the database's name and a number of rows as the program shows them.
-
-    The program runs in this process, so that its imports are paid once and its venues have no minute to wait for.
-    """
-
-    dsn: str
-    out: str = ""
-    code: str = ""
-    typed: list = field(default_factory=list)
-
-    async def types(self, line, capsys, clock):
-        said = (
-            line.split("#")[0]
-            .replace("ABCD-EFGH", self.code)
-            .replace("tradingbot", self.dsn.rpartition("/")[2])
-        )
-        words = shlex.split(said)
-        assert words[0] == "posguard"
-        clock()
-        ended = await asyncio.to_thread(door.run, words[1:])
-        shown = capsys.readouterr()
-        self.out = shown.out
-        assert "Traceback" not in shown.out + shown.err
-        self.code = next(iter(re.findall(r"--confirm ([0-9A-Z]{4}-[0-9A-Z]{4})", shown.out)), self.code)
-        self.typed.append(said)
-        return ended, shown.err
-
-
-@pytest.fixture
-def reader(demo, empty_dsn, simulator, tmp_path, monkeypatch):
-    for name in [n for n in os.environ if n.startswith(("POSGUARD_", "BINANCE_", "BYBIT_"))]:
-        monkeypatch.delenv(name)
-    for name, value in given(simulator.base_url, empty_dsn).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("posguard.exchange.client._budget", lambda *_: Budget.unlimited())
-    yield Reader(empty_dsn.get_secret_value())
-    structlog.reset_defaults()
-
-
-async def test_the_whole_road_as_the_readme_types_it(demo, reader, simulator, capsys):
+async def test_the_whole_road_as_the_readme_types_it(demo, empty_dsn, simulator, typist):
     """From an uncorrected database to a corrected one, every command as it stands there."""
-
-    def a_minute_later():
-        simulator.pipeline.meters.update({venue: Meter(venue) for venue in VENUES})
-
-    async def types(line, code=0):
-        ended, err = await reader.types(line, capsys, a_minute_later)
-        assert ended == code, (line, ended, err, reader.out[-3000:])
-        return err
-
+    typist.has(given(simulator.base_url, empty_dsn), simulator)
     save, diagnose, blocked = SEEN
-    await types(save)
-    await types(diagnose, 1)
-    assert "before-correction" in reader.out
-    said = await types(blocked, 4)
-    assert all(kind in said for kind in ("duplicate", "unfinished", "unknown status")), said
+    await typist.types(save)
+    await typist.types(diagnose, 1)
+    assert "before-correction" in typist.out
+    await typist.types(blocked, 4)
+    assert all(kind in typist.err for kind in ("duplicate", "unfinished", "unknown status")), typist.err
     await demo.do(BY_HAND)
 
     modes = []
     for plan, confirm in zip(MENDED[::2], MENDED[1::2], strict=True):
-        await types(plan)
+        await typist.types(plan)
         modes.append(plan.split()[2])
         # What is to be typed next stands on the screen as it stands in the README.
-        wanted = confirm.split("#")[0].strip().replace("ABCD-EFGH", reader.code)
-        assert wanted in [line.strip() for line in reader.out.splitlines()], (plan, reader.out)
-        await types(confirm)
-        assert "posguard restore backups/" in reader.out
+        wanted = confirm.split("#")[0].strip().replace("ABCD-EFGH", typist.code)
+        assert wanted in [line.strip() for line in typist.out.splitlines()], (plan, typist.out)
+        await typist.types(confirm)
+        assert "posguard restore backups/" in typist.out
     assert set(modes) == {mode.value for mode in Mode} - {Mode.ALL.value}
 
     plan, confirm, clean = UPGRADED
-    await types(plan)
-    await types(confirm)
-    await types(clean)
-    assert "CRITICAL" not in reader.out
+    await typist.types(plan)
+    await typist.types(confirm)
+    await typist.types(clean)
     rows = await demo.rows("status = 'active'")
     assert {row["symbol"] for row in rows.values()} >= {"SEIUSDT", "IMXUSDT"}, "what no row owned has one now"
-
-
-def given(base_url, dsn):
-    found = {"POSGUARD_DSN": dsn.get_secret_value(), "POSGUARD_SNAPSHOTS": "2", "POSGUARD_SNAPSHOT_GAP": "0.02s",
-             "POSGUARD_WEIGHT_SHARE": "1"}  # fmt: skip
-    for name in ("BINANCE", "BYBIT"):
-        found |= {
-            f"POSGUARD_{name}_KEY": READ_KEY,
-            f"POSGUARD_{name}_SECRET": READ_SECRET,
-            f"POSGUARD_{name}_TRADE_KEY": TRADE_KEY,
-            f"POSGUARD_{name}_TRADE_SECRET": TRADE_SECRET,
-            f"POSGUARD_{name}_WORLD": "simulator",
-            f"POSGUARD_{name}_URL": base_url,
-        }
-    return found
 
 
 async def test_as_typed_plan_confirm_and_take_back(demo, empty_dsn, simulator, tmp_path):

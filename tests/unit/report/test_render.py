@@ -292,3 +292,11 @@ def test_an_expired_plan_offers_no_code():
     stored = stored_plan(row_line())
     assert stored.code in render.one_plan(known(), KnownPlan(stored, (), {}), PAGE)
     assert stored.code not in render.one_plan(known(), KnownPlan(stored, (), {}), late)
+
+
+def test_a_plan_on_a_person_s_word_is_for_the_command_line_alone():
+    stored = stored_plan(row_line(accepts_absence=True))
+    html = render.one_plan(known(), KnownPlan(stored, (), {}), PAGE)
+    assert f"posguard cleanup --confirm {stored.code} --rows 1" in html
+    assert "on the command line alone" in html
+    assert "Trigger the DAG" not in html
