@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from urllib.parse import quote, urlsplit
@@ -59,6 +60,16 @@ def ended(page, site, run):
     path = f"{RUNS}/{quote(run, safe='')}"
     state = until(page, lambda: asked(site, "admin", path)[1]["state"], ENDED.__contains__)
     return state, tasks(site, run)
+
+
+def until_parked(page, demo, site, run):
+    """Once the question stands and the scheduler has heard of its process's end; an answer before that is asked for again."""
+    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
+    log = demo.folder / "logs" / "scheduler.log"
+    heard = re.compile(
+        f"TaskInstance Finished: .*task_id=approve, run_id={re.escape(run)}, .*state=awaiting_input"
+    )
+    until(page, lambda: log.read_text(encoding="utf-8"), heard.search)
 
 
 def triggered(site, **conf):
@@ -180,7 +191,7 @@ def test_silence_rejects_and_touches_nothing(demo, site, visit, known):
     assert asked(site, "admin", "/api/v2/variables", method="POST", body=variable)[0] == 201
     before, page = bots_rows(demo), visit("admin")
     run = triggered(site, confirm=known["code"])
-    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
+    until_parked(page, demo, site, run)
     waits = (
         f"FROM task_instance WHERE dag_id = 'posguard_cleanup' AND run_id = '{run}' AND task_id = 'approve'"
     )
@@ -234,7 +245,7 @@ def test_over_the_api_alone_an_approved_plan_is_carried_out_by_the_cleanup_role_
     assert ended(page, site, made)[0] == "success"
     code = demo.server.psql("bot", "SELECT code FROM posguard.plans ORDER BY id DESC LIMIT 1").strip()
     run = triggered(site, confirm=code)
-    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
+    until_parked(page, demo, site, run)
     answer = f"{RUNS}/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
     assert asked(site, "admin", answer, method="PATCH", body={"chosen_options": ["Approve"]})[0] == 200
     state, ends = ended(page, site, run)
@@ -254,7 +265,7 @@ def test_over_the_api_alone_an_approved_plan_is_carried_out_by_the_cleanup_role_
 def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit, shot, known):
     run = triggered(site, confirm=known["code"])
     page = visit("admin")
-    until(page, lambda: tasks(site, run)["approve"], lambda state: state == "awaiting_input")
+    until_parked(page, demo, site, run)
     answer = f"{RUNS}/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
     assert asked(site, "viewer", answer, method="PATCH", body={"chosen_options": ["Approve"]})[0] == 403
     page.goto(f"{site.url}/dags/posguard_cleanup/runs/{quote(run, safe='')}/tasks/approve/required_actions")
