@@ -101,7 +101,7 @@ def analyze(
     else:
         from posguard.cli import logs_text
 
-        logs_text.analysis(found, damage=damage, contexts=contexts, whole=verbose)
+        logs_text.analysis(found, damage=damage, contexts=contexts, whole=verbose, symbol=scope.symbol)
     if found.races:
         raise typer.Exit(ExitCode.CRITICAL)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from posguard.model.race import Create, Race
 
 SHOWN = 20
+TIMELINE = 100
 _CSV = (
     "timestamp",
     "host_time",
@@ -42,8 +43,11 @@ def analysis(
     damage: Sequence[str],
     contexts: Mapping[int, tuple[Sequence[str], Sequence[str]]],
     whole: bool,
+    symbol: str = "",
 ) -> None:
-    """Prints an analysis; `whole` adds the lines around each error, every race, and the events by kind."""
+    """Prints an analysis; `whole` adds the lines around each error, every race, and the events by kind. With a symbol, its time line
+    is printed too.
+    """
     numbers = found.statistics
     _head(numbers)
     for line in damage:
@@ -65,6 +69,8 @@ def analysis(
         _race(race, f"Not decided, {n + 1} of {len(found.undecided)}")
     if not whole and max(len(found.surfaced), len(found.silent)) > SHOWN:
         print(f"\nThe first {SHOWN} of each are shown; --verbose shows all.")
+    if symbol:
+        _timeline(found, symbol, whole=whole)
     _latency(numbers)
     if numbers.holes:
         rows = [(h.source, clock(h.since), clock(h.until), spell_duration(h.length)) for h in numbers.holes]
@@ -174,6 +180,27 @@ def _context(before: Sequence[str], after: Sequence[str]) -> None:
             print(f"  The lines {name}:")
             for line in lines:
                 print(f"    {output.clean(line)}")
+
+
+def _timeline(found: Analysis, symbol: str, *, whole: bool) -> None:
+    """What happened to the positions of one symbol, the newest lines where there are many."""
+    mine = [event for event in found.events if event.symbol == symbol]
+    shown = mine if whole else mine[-TIMELINE:]
+    rows = [
+        (
+            clock(event.at),
+            event.exchange or "",
+            f"#{event.position_id}" if event.position_id is not None else "",
+            NAMES[event.actor],
+            event.kind,
+            " ".join(event.message.split())[:200],
+        )
+        for event in shown
+    ]
+    title = f"Time line of {symbol}"
+    if len(shown) < len(mine):
+        title += f", the last {len(shown)} of {len(mine)} lines (--verbose shows all)"
+    output.table(("UTC", "exchange", "row", "actor", "event", "what the log says"), rows, title=title)
 
 
 def _latency(numbers: Statistics) -> None:

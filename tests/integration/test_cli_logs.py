@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -111,6 +112,33 @@ def test_a_filter_and_a_file_to_write_to(log, tmp_path):
     assert "APTUSDT on binance" not in page
     assert "<script" not in page
     assert "34 ms" in page
+
+
+def test_a_stretch_of_time_as_csv_and_the_time_line_of_one_symbol(log, tmp_path):
+    twin = twin_time(NOW)
+    stretch = (
+        "--from",
+        f"{twin - timedelta(minutes=1):%Y-%m-%dT%H:%M}",
+        "--to",
+        f"{twin + timedelta(minutes=2):%Y-%m-%dT%H:%M}",
+    )
+    given = {"POSGUARD_LOG_SOURCES": log["declared"]}
+    ended = posguard("logs", "analyze", *stretch, "--format", "csv", folder=tmp_path, **given)
+    (race,) = csv.DictReader(ended.out.splitlines())
+    assert (ended.code, race["symbol"], race["surfaced"], race["row_ids"]) == (
+        1,
+        "KASUSDT",
+        "false",
+        "275 276",
+    )
+    assert datetime.fromisoformat(race["host_time"]).utcoffset() == timedelta(hours=4)
+    ended = posguard(
+        "logs", "analyze", *stretch, "--symbol", "AKE/USDT:USDT", "--lines", "10000", folder=tmp_path, **given
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert "Time line of AKEUSDT" in ended.out
+    assert "Position record created: ID=" in ended.out
+    assert "KASUSDT" not in ended.out
 
 
 @pytest.mark.parametrize(
