@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _PASSED = re.compile(r"=.* (\d+) passed.* in ")
 _OUTSIDE = {
     "cleanup": ("test_cleanup_writer", "test_cleanup_kills"),
-    "explorer's tests": ("test_explore",),
+    "schedules": ("test_explore",),
 }
 
 

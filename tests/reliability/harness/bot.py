@@ -133,8 +133,8 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         job = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
+            _say(job, pid=os.getpid())  # by the child itself: whatever it says later comes later
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(0)
             code = 1
@@ -145,7 +145,6 @@ def serve() -> None:
                 _say(job, failed=f"{type(error).__name__}: {error}")
             finally:
                 os._exit(code)
-        _say(job, pid=pid)
 
 
 def _say(job: dict[str, Any], **event: Any) -> None:
