@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from posguard.logs.patterns import Pattern
 from posguard.logs.scan import Raw
 from posguard.model.log_event import LogEvent
 from posguard.model.symbol import canonical_symbol
 
+# The event's own columns in its order; any other group goes to `fields`.
 _COLUMNS = (
     "symbol",
     "exchange",
@@ -21,64 +24,125 @@ _COLUMNS = (
     "price",
     "latency_ms",
 )
+_LATENCY = _COLUMNS.index("latency_ms")
+_OTHER = -1
 _MESSAGE = 2000
+# Modules, symbols and the like repeat; what is cached of them is bounded.
+_CACHED = 5000
+
+
+class _Texts(dict[bytes, str]):
+    """Words that come again and again, decoded once."""
+
+    def __init__(self, change: Callable[[str], str]) -> None:
+        super().__init__()
+        self._change = change
+
+    def __missing__(self, word: bytes) -> str:
+        if len(self) > _CACHED:
+            self.clear()
+        text = self[word] = self._change(word.decode("utf-8", "replace"))
+        return text
 
 
 class Builder:
     """Makes the events of one source."""
 
     def __init__(self, patterns: tuple[Pattern, ...], source: str) -> None:
-        self._patterns = patterns
         self._source = source
-        self._names = tuple(tuple(p.regex.groupindex.items()) for p in patterns)
+        self._plain = _Texts(str)
+        own = (
+            _Texts(canonical_symbol).__getitem__,
+            _Texts(str.lower).__getitem__,
+            _Texts(str.lower).__getitem__,
+        )
+        text = self._plain.__getitem__
+        change: tuple[Callable[[bytes], Any], ...] = (
+            *own,
+            text,
+            _integer,
+            _text,
+            _number,
+            _number,
+            _milliseconds,
+        )
+        self._plans = tuple(
+            tuple(_step(name, index - 1, change) for name, index in pattern.regex.groupindex.items())
+            for pattern in patterns
+        )
+        self._heads = tuple((pattern.kind, pattern.category, pattern.name) for pattern in patterns)
 
     def build(self, raw: Raw, at: datetime, path: str) -> LogEvent:
         """The event of one record."""
-        offset, size, number, head, message, values, _ = raw
-        pattern = self._patterns[number]
-        said: dict[str, str] = {}
-        for name, index in self._names[number]:
-            if (value := values[index - 1]) is not None:
-                said[name] = value.decode("utf-8", "replace")
-        symbol, exchange = said.pop("symbol", None), said.pop("exchange", None)
-        position, latency = said.pop("position_id", None), said.pop("latency_ms", None)
-        side, quantity, price = said.pop("side", None), said.pop("quantity", None), said.pop("price", None)
-        level = head[2] or head[3] or b""
-        module = head[1] or head[4] or b""
+        offset, size, number, first, groups, _ = raw
+        _, module, level, bars_level, place, message = groups[:6]
+        columns: list[Any] = [None] * len(_COLUMNS)
+        fields: dict[str, str] = {}
+        for column, index, change, name in self._plans[number]:
+            value = groups[first + index]
+            if value is None:
+                continue
+            if column == _OTHER:
+                fields[name] = _text(value)
+            else:
+                columns[column] = change(value)
+        if columns[_LATENCY] is not None and fields.get("unit") == "s":
+            columns[_LATENCY] *= 1000
+        symbol, exchange, side, status, position, order, quantity, price, latency = columns
+        kind, category, pattern = self._heads[number]
+        plain = self._plain
         return LogEvent(
-            at=at,
-            kind=pattern.kind,
-            category=pattern.category,
-            level=level.decode("ascii", "replace"),
-            module=module.decode("utf-8", "replace"),
-            message=message[:_MESSAGE].decode("utf-8", "replace").rstrip("\r\n"),
-            source=self._source,
-            offset=offset,
-            size=size,
-            pattern=pattern.name,
-            symbol=canonical_symbol(symbol) if symbol else None,
-            exchange=exchange.lower() if exchange else None,
-            side=side.lower() if side else None,
-            status=said.pop("status", None),
-            position_id=int(position) if position else None,
-            order_id=said.pop("order_id", None),
-            quantity=_number(quantity),
-            price=_number(price),
-            latency_ms=_milliseconds(latency, said.get("unit")),
-            fields=said,
-            path=path,
+            at,
+            kind,
+            category,
+            plain[level or bars_level or b""],
+            plain[module or place or b""],
+            _text((message or b"")[:_MESSAGE]).rstrip("\r\n"),
+            self._source,
+            offset,
+            size,
+            pattern,
+            symbol,
+            exchange,
+            side,
+            status,
+            position,
+            order,
+            quantity,
+            price,
+            latency,
+            fields,
+            path,
         )
 
 
-def _number(text: str | None) -> Decimal | None:
+def _step(
+    name: str, index: int, change: tuple[Callable[[bytes], Any], ...]
+) -> tuple[int, int, Callable[[bytes], Any], str]:
+    column = _COLUMNS.index(name) if name in _COLUMNS else _OTHER
+    return column, index, change[column], name
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _integer(value: bytes) -> int | None:
     try:
-        return Decimal(text) if text else None
-    except InvalidOperation:
+        return int(value)
+    except ValueError:
         return None
 
 
-def _milliseconds(text: str | None, unit: str | None) -> float | None:
+def _number(value: bytes) -> Decimal | None:
     try:
-        return None if not text else float(text) * (1000 if unit == "s" else 1)
+        return Decimal(value.decode("ascii"))
+    except (InvalidOperation, UnicodeDecodeError):
+        return None
+
+
+def _milliseconds(value: bytes) -> float | None:
+    try:
+        return float(value)
     except ValueError:
         return None

@@ -11,9 +11,10 @@ from typing import BinaryIO
 from posguard.logs import parallel
 from posguard.logs.context import lines_around, offset_of_last_lines
 from posguard.logs.events import Builder
+from posguard.logs.finder import Finder
 from posguard.logs.folds import Folds
 from posguard.logs.parts import Part, PartEnd, parts_of, read_part
-from posguard.logs.patterns import Finder, Pattern, load_patterns
+from posguard.logs.patterns import Pattern, load_patterns
 from posguard.logs.scan import Batch, Raw, Want
 from posguard.logs.sources import Opener, files_of
 from posguard.logs.zones import Clock, zone_of
@@ -149,7 +150,7 @@ class Extraction:
         for raw in batch.events:
             while coming and coming[0][0] <= raw[0]:
                 fold = coming.pop(0)[1]
-            at = clock.utc(raw[3][0] or b"", fold)
+            at = clock.utc(raw[4][0] or b"", fold)
             if at is None:
                 counts.skipped_records += 1
                 continue

@@ -42,7 +42,8 @@ class Recipe:
 
     `encoding` is utf-8, utf-8-sig, utf-16 or cp1251 (the bytes of another code page, as a broken bot writes them); `damage` adds
     bytes that are no UTF-8, NUL bytes, headless lines at the start and a torn last line. `silence` is a stretch without any line,
-    as hours from the start. `bars` is the share of records in the second header format.
+    as hours from the start. `bars` is the share of records in the second header format, `quoted`
+    that of idle lines which hold an event's words.
     """
 
     seed: int = 1
@@ -60,6 +61,7 @@ class Recipe:
     incidents: bool = True
     silence: tuple[float, float] | None = None
     bars: float = 0.1
+    quoted: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def make_log(recipe: Recipe) -> tuple[bytes, Truth]:
 def make_pieces(recipe: Recipe) -> tuple[list[bytes], Truth]:
     """The log as its records, UTF-8 (or the other code page), to be cut between any two; and the truth about it."""
     random = Random(recipe.seed)  # noqa: S311 - repeatable on purpose
-    story = Story(random, recipe.wording)
+    story = Story(random, recipe.wording, recipe.quoted)
     _tell(story, recipe)
     told = _in_order(story, recipe)
     pieces = [_bytes(one, recipe, random) for one in told]
@@ -144,7 +146,7 @@ def write_rotated(
 
 
 def write_large(
-    path: Path, size: int, seed: int = 1, *, noise: int = 150_000, opens: int = 60, happenings: int = 400
+    path: Path, size: int, seed: int = 1, *, noise: int = 180_000, opens: int = 40, happenings: int = 200
 ) -> Truth:
     """A log of at least `size` bytes of UTC days that are alike but for their date; the truth's counts are of the whole.
 
@@ -160,6 +162,7 @@ def write_large(
         happenings=happenings,
         incidents=False,
         bars=0.0,
+        quoted=0.002,
     )
     pieces, truth = make_pieces(day)
     block = b"".join(pieces)

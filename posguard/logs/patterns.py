@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,8 +16,6 @@ from posguard.errors import LogError
 from posguard.model.log_event import Category
 
 SHIPPED = Path(__file__).with_name("patterns.toml")
-# The search for literals is vectorised up to this many in a set; beyond it falls to a quarter of its speed.
-SET = 64
 SHORTEST = 4
 
 _NUMBER = r"-?\d{1,18}(?:\.\d{1,18})?"
@@ -180,68 +177,3 @@ def _compiled(path: str, name: str, text: str) -> re.Pattern[bytes]:
         return re.compile(_SHORT.sub(spelled, text).encode())
     except (re.error, OverflowError, RecursionError) as error:
         raise _wrong(path, name, f"its expression is wrong: {error}") from None
-
-
-Find = Callable[[bytearray, int], Sequence[tuple[int, int, int]]]
-
-
-class Finder:
-    """Where any of the literals stands, at the speed of memory, and which patterns each hit may mean."""
-
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
-        self.patterns = tuple(patterns)
-        words = sorted({p.literal or p.level for p in self.patterns}, key=lambda word: (-len(word), word))
-        self.literals = tuple(words)
-        self._sets = [(start, _search(words[start : start + SET])) for start in range(0, len(words), SET)]
-        self.candidates = tuple(
-            tuple(n for n, p in enumerate(self.patterns) if p.literal and _meet(word, p.literal))
-            for word in words
-        )
-        self.levels = tuple(
-            next((n for n, p in enumerate(self.patterns) if p.level == word), -1) for word in words
-        )
-
-    def __reduce__(self) -> tuple[type[Finder], tuple[tuple[Pattern, ...]]]:
-        """Another process makes its own automaton."""
-        return Finder, (self.patterns,)
-
-    def find(self, buffer: bytearray, end: int) -> Sequence[tuple[int, int, int]]:
-        """(literal, start, end) of the hits in `buffer[:end]`, by place; of overlapping literals of a set the leftmost, longest."""
-        if len(self._sets) == 1:
-            return self._sets[0][1](buffer, end)
-        hits = [
-            (first + word, at, to) for first, search in self._sets for word, at, to in search(buffer, end)
-        ]
-        return sorted(hits, key=lambda hit: hit[1])
-
-
-def _meet(hit: bytes, other: bytes) -> bool:
-    """Whether `other` can stand where `hit` was reported and hide behind it."""
-    if other in hit or hit in other:
-        return True
-    return any(hit.endswith(other[:size]) for size in range(1, min(len(hit), len(other))))
-
-
-def _search(words: Sequence[bytes]) -> Find:
-    try:
-        from ahocorasick_rs import BytesAhoCorasick, MatchKind  # noqa: PLC0415 - a machine may lack its wheel
-    except ModuleNotFoundError:
-        return _plain_search(words)
-    automaton = BytesAhoCorasick(list(words), matchkind=MatchKind.LeftmostFirst)
-
-    def search(buffer: bytearray, end: int) -> Sequence[tuple[int, int, int]]:
-        with memoryview(buffer) as whole, whole[:end] as part:
-            hits: list[tuple[int, int, int]] = automaton.find_matches_as_indexes(part)
-            return hits
-
-    return search
-
-
-def _plain_search(words: Sequence[bytes]) -> Find:
-    number = {word: index for index, word in enumerate(words)}
-    expression = re.compile(b"|".join(re.escape(word) for word in words))
-
-    def search(buffer: bytearray, end: int) -> Sequence[tuple[int, int, int]]:
-        return [(number[m.group()], m.start(), m.end()) for m in expression.finditer(buffer, 0, end)]
-
-    return search

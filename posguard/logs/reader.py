@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import BinaryIO
 
-from posguard.logs.headers import HEADER, LONGEST, last_header, next_header
+from posguard.logs.headers import BEGINNING, LONGEST, last_header, next_header
 
 BLOCK = 1 << 20
 # A record longer than this is kept by its beginning; the rest of it is skipped and counted.
@@ -100,7 +100,7 @@ class Reader:
         if self._seeking is _Seeking.START and self._filled < LONGEST and not at_end:
             return False
         header = next_header(self._buffer, 0, self._filled)
-        if self._seeking is _Seeking.START and HEADER.match(self._buffer, 0, self._filled):
+        if self._seeking is _Seeking.START and BEGINNING.match(self._buffer, 0, self._filled):
             header = 0
         if header >= 0:
             self._pass_over(header)

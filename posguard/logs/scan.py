@@ -8,9 +8,19 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
+from posguard.errors import PosguardBugError
 from posguard.logs import zones
-from posguard.logs.headers import HEADER, HEADERS, LEVELS, OPENING, last_header, next_header
-from posguard.logs.patterns import Finder, Pattern
+from posguard.logs.finder import Finder
+from posguard.logs.headers import (
+    BEGINNING,
+    BEGINNINGS,
+    HEADER_GROUPS,
+    LEVELS,
+    OPENING,
+    last_header,
+    next_header,
+)
+from posguard.logs.patterns import Pattern
 from posguard.logs.reader import Block
 
 # How far into a record its message is looked at, in bytes.
@@ -21,8 +31,15 @@ _LINE = 4096
 _DIGEST = 16
 _BEFORE_EMPTY = frozenset(b"- \r\n")
 
-# In turn: offset, size, pattern, what the header says, message, values, digest.
-Raw = tuple[int, int, int, tuple[bytes | None, ...], bytes, tuple[bytes | None, ...], bytes | None]
+# In turn: offset, size, pattern, where in the groups its values begin, the groups (the header's, the message, ... values), digest.
+Raw = tuple[int, int, int, int, tuple[bytes | None, ...], bytes | None]
+_MESSAGE_AT = HEADER_GROUPS
+_BLANK = 32
+_NOTHING = (-1, -1)
+# No pattern is better than this one: a record outside the wanted time is nobody's.
+_OUTSIDE = 0
+# What may stand before a message's first word: the header's end, an emoji or its remains, a line end.
+_MAY_PRECEDE = bytes(byte >= 0x80 or byte in b"- ?\r\n" for byte in range(256))
 
 
 @dataclass(slots=True)
@@ -53,13 +70,12 @@ class Want:
 
 
 class _Record:
-    """The record that the present hit lies in: where it begins, its header, where its message begins, and where it ends."""
+    """The record that the present hit lies in: where it begins, its header, where its message and its first line end, where it ends."""
 
-    __slots__ = ("base", "best", "buffer", "end", "header", "message", "start", "tried")
+    __slots__ = ("best", "end", "header", "line_end", "message", "start", "tried")
 
-    def __init__(self, block: Block) -> None:
-        self.buffer, self.base = block.buffer, block.base
-        self.start = self.end = self.message = -1
+    def __init__(self) -> None:
+        self.start = self.end = self.message = self.line_end = -1
         self.header: re.Match[bytes] | None = None
         self.best = -1
         self.tried: set[int] = set()
@@ -72,15 +88,14 @@ class Scanner:
         self.want = want
         self._finder = want.finder
         self._patterns = want.finder.patterns
-        self._bodies = tuple(
-            any(self._patterns[n].body for n in candidates) for candidates in want.finder.candidates
-        )
+        self._every = not want.since and want.until == b"\xff"
+        self._fast = tuple((lane.proof, lane.leads, lane.places) for lane in want.finder.lanes)
 
     def scan(self, block: Block) -> Batch:
         """What the block holds."""
         buffer, end = block.buffer, block.end
         batch = Batch([], self._span(block), block.base)
-        self._hits(block, batch)
+        self._hits(block, batch.events)
         if block.last and not buffer.endswith(b"\n", 0, end):
             self._tear(block, batch)
         want = self.want
@@ -92,84 +107,117 @@ class Scanner:
             batch.nul = buffer.count(b"\0", 0, end)
         return batch
 
-    def _hits(self, block: Block, batch: Batch) -> None:
-        buffer, end = block.buffer, block.end
-        record = _Record(block)
-        choice: tuple[int, ...]
-        events = batch.events
-        opening, levels, candidates = OPENING.match, self._finder.levels, self._finder.candidates
-        for literal, at, _ in self._finder.find(buffer, end):
-            if at >= record.end:
-                line = buffer.rfind(b"\n", max(at - _LINE, 0), at) + 1
-                header = opening(buffer, line, end)
-                if header is None:
-                    if not self._looks_within(buffer, line, literal):
+    def _hits(self, block: Block, events: list[Raw]) -> None:
+        """Each hit's way: the short one where an expression proves the whole line, the careful one otherwise.
+
+        The level of an error comes before its message, which may be better known: it waits for the next hit.
+        """
+        buffer, end, base = block.buffer, block.end, block.base
+        fast, rfind, want, every = self._fast, buffer.rfind, self.want, self._every
+        before, record, waiting = _MAY_PRECEDE, _Record(), _NOTHING
+        for lane, at, _ in self._finder.find(buffer, end):
+            proof, leads, places = fast[lane]
+            if proof is not None and at >= record.end:
+                byte = buffer[at - 1]
+                if leads and not before[buffer[at - 2] if byte == _BLANK else byte]:
+                    continue
+                line = rfind(b"\n", at - _LINE if at > _LINE else 0, at) + 1
+                found = proof(buffer, line, min(line + MESSAGE, end))
+                if found is not None:
+                    groups = found.groups()
+                    if groups[-1] is not None and b"\n" not in groups[_MESSAGE_AT]:
+                        if 0 <= waiting[1] < line:
+                            self._carefully(block, record, *waiting, events)
+                        waiting = _NOTHING
+                        number, _, first = places[0] if len(places) == 1 else _chosen(places, groups)
+                        stop = found.end()
+                        record.start, record.end, record.best, record.header = line, stop, number, None
+                        if every or want.since <= groups[0] < want.until:
+                            digest = digest_of(buffer, line, stop) if want.digests else None
+                            events.append((base + line, stop - line, number, first, groups, digest))
+                        else:
+                            record.best = _OUTSIDE
                         continue
-                    line = max(last_header(buffer, line), 0)
-                    if (header := opening(buffer, line, end)) is None:
-                        continue
-                record.start, record.header, record.message = line, header, header.end()
-                following = next_header(buffer, header.end(header.lastindex or 1), end)
-                record.end = end if following < 0 else following
-                record.best = -1
-                record.tried.clear()
-            elif literal in record.tried:
-                continue
-            record.tried.add(literal)
-            if at < record.message:
-                choice = (
-                    (levels[literal],) if levels[literal] >= 0 and self._of_level(record, literal) else ()
-                )
+                elif line < 2 or buffer[line - 2] not in _BEFORE_EMPTY:
+                    continue
+            if waiting[1] >= 0:
+                self._carefully(block, record, *waiting, events)
+                waiting = _NOTHING
+            if at >= record.end and self._finder.lanes[lane].level >= 0:
+                waiting = lane, at
             else:
-                choice = candidates[literal]
-            self._take(record, choice, at, events)
+                self._carefully(block, record, lane, at, events)
+        if waiting[1] >= 0:
+            self._carefully(block, record, *waiting, events)
 
-    def _looks_within(self, buffer: bytearray, line: int, literal: int) -> bool:
-        """Whether a hit on a line without header may count: after an empty message, or where an exception says it."""
-        return self._bodies[literal] or (line >= 2 and buffer[line - 2] in _BEFORE_EMPTY)
-
-    def _of_level(self, record: _Record, literal: int) -> bool:
-        header = record.header
-        return header is not None and (header[3] or header[4]) == self._finder.literals[literal]
-
-    def _take(self, record: _Record, choice: tuple[int, ...], at: int, events: list[Raw]) -> None:
-        buffer = record.buffer
+    def _carefully(self, block: Block, record: _Record, lane: int, at: int, events: list[Raw]) -> None:
+        """A hit of any kind: in a record already begun, below its header, of a level, of a pattern over several lines."""
+        if (at >= record.end or record.header is None) and not self._enter(block, record, lane, at):
+            return
+        if lane in record.tried:
+            return
+        record.tried.add(lane)
+        meant = self._finder.lanes[lane]
+        choice = meant.candidates
+        if at < record.message:
+            assert record.header is not None
+            of_level = meant.level >= 0 and (record.header[3] or record.header[4]) == meant.literal
+            choice = (meant.level,) if of_level else ()
         for number in choice:
             if 0 <= record.best <= number:
                 return
-            pattern = self._patterns[number]
-            limit = min(record.end, record.message + (BODY if pattern.spans else MESSAGE))
-            found = pattern.regex.match(buffer, record.message, limit)
-            if found is None and pattern.body is not None:
-                found = self._in_body(record, pattern, at)
+            found = self._match(block.buffer, record, self._patterns[number], at)
             if found is not None:
-                self._keep(record, number, found, events)
+                self._keep(block, record, number, found, events)
                 return
 
-    def _in_body(self, record: _Record, pattern: Pattern, at: int) -> re.Match[bytes] | None:
-        buffer = record.buffer
-        line = buffer.rfind(b"\n", max(at - _LINE, record.start), at) + 1
-        if line <= record.start or pattern.body is None:
-            return None
-        said = pattern.body.match(buffer, line, at)
-        return (
-            pattern.regex.match(buffer, at, min(record.end, at + BODY)) if said and said.end() == at else None
-        )
+    def _enter(self, block: Block, record: _Record, lane: int, at: int) -> bool:
+        """Finds the record that a hit lies in; False where it is quoted text."""
+        buffer, end = block.buffer, block.end
+        line, best = record.start, record.best
+        if at >= record.end:
+            line, best = buffer.rfind(b"\n", max(at - _LINE, 0), at) + 1, -1
+            if OPENING.match(buffer, line, end) is None:
+                within = line >= 2 and buffer[line - 2] in _BEFORE_EMPTY
+                if not within and not self._finder.lanes[lane].body:
+                    return False
+                line = max(last_header(buffer, line), 0)
+        header = OPENING.match(buffer, line, end)
+        if header is None:
+            return False
+        record.start, record.header, record.message, record.best = line, header, header.end(), best
+        following = next_header(buffer, header.end(header.lastindex or 1), end)
+        record.end = end if following < 0 else following
+        stop = min(record.end, record.message + MESSAGE)
+        line_end = buffer.find(b"\n", record.message, stop)
+        record.line_end = stop if line_end < 0 else line_end
+        record.tried.clear()
+        return True
 
-    def _keep(self, record: _Record, number: int, found: re.Match[bytes], events: list[Raw]) -> None:
-        buffer = record.buffer
+    @staticmethod
+    def _match(buffer: bytearray, record: _Record, pattern: Pattern, at: int) -> re.Match[bytes] | None:
+        limit = min(record.end, record.message + BODY) if pattern.spans else record.line_end
+        found = pattern.regex.match(buffer, record.message, limit)
+        if found is not None or pattern.body is None:
+            return found
+        line = buffer.rfind(b"\n", max(at - _LINE, record.start), at) + 1
+        said = pattern.body.match(buffer, line, at) if line > record.start else None
+        if said is None or said.end() != at:
+            return None
+        return pattern.regex.match(buffer, at, min(record.end, at + BODY))
+
+    def _keep(
+        self, block: Block, record: _Record, number: int, found: re.Match[bytes], events: list[Raw]
+    ) -> None:
+        buffer, want = block.buffer, self.want
         assert record.header is not None
         head = record.header.groups()
-        time = head[0]
-        if not self.want.since <= time < self.want.until:
+        if not want.since <= head[0] < want.until:
             return
-        line_end = buffer.find(b"\n", record.message, min(record.end, record.message + MESSAGE))
-        message = bytes(
-            buffer[record.message : line_end if line_end >= 0 else min(record.end, record.message + MESSAGE)]
-        )
-        digest = digest_of(buffer, record.start, record.end) if self.want.digests else None
-        size = record.end - record.start
-        raw = (record.base + record.start, size, number, head, message, found.groups(), digest)
+        message = bytes(buffer[record.message : record.line_end])
+        digest = digest_of(buffer, record.start, record.end) if want.digests else None
+        groups = (*head, message, *found.groups())
+        raw = (block.base + record.start, record.end - record.start, number, _MESSAGE_AT + 1, groups, digest)
         if record.best >= 0:
             events[-1] = raw
         else:
@@ -179,7 +227,7 @@ class Scanner:
     def _tear(self, block: Block, batch: Batch) -> None:
         """The last record breaks off. An event of it counts where its own line is whole, since a torn number is another number."""
         last = max(last_header(block.buffer, block.end), 0)
-        if block.buffer.find(b"\n", last, block.end) >= 0 and HEADER.match(block.buffer, last):
+        if block.buffer.find(b"\n", last, block.end) >= 0 and BEGINNING.match(block.buffer, last):
             whole = block.buffer.rfind(b"\n", 0, block.end) + 1
             batch.torn = block.end - whole
             return
@@ -189,27 +237,34 @@ class Scanner:
 
     def _levels(self, block: Block, batch: Batch) -> None:
         found = Counter(a or b for a, b in LEVELS.findall(block.buffer, 0, block.end))
-        if first := HEADER.match(block.buffer, 0, block.end):
-            found[first[3] or first[4]] += 1
         batch.levels = {level.decode(): count for level, count in found.items()}
         batch.records = sum(found.values())
 
     def _span(self, block: Block) -> zones.Span:
         buffer, end = block.buffer, block.end
-        first = HEADER.match(buffer, 0, end)
+        first = BEGINNING.match(buffer, 0, end)
         if first is None:
             return zones.Span(b"", b"")
-        last = HEADER.match(buffer, max(last_header(buffer, end), 0), end)
+        last = BEGINNING.match(buffer, max(last_header(buffer, end), 0), end)
         span = zones.Span(first[1], (last or first)[1])
         if found := zones.windows(self.want.zone, span.first, span.last):
             span.edges = _edges(block, found)
         return span
 
 
+def _chosen(
+    places: tuple[tuple[int, int, int], ...], groups: tuple[bytes | None, ...]
+) -> tuple[int, int, int]:
+    for place in places:
+        if groups[place[1]] is not None:
+            return place
+    raise PosguardBugError("A line was proved by none of its patterns.")
+
+
 def _edges(block: Block, found: list[tuple[bytes, bytes]]) -> list[zones.Edge]:
     edges: list[zones.Edge] = []
     before = b""
-    for header in HEADERS.finditer(block.buffer, 0, block.end):
+    for header in BEGINNINGS.finditer(block.buffer, 0, block.end):
         text = header[1]
         now = zones.plain(text)
         inside = any(start <= now < stop for start, stop in found)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from posguard.logs.wordings import NOISE, STEPS, step_words
+from posguard.logs.wordings import NOISE, QUOTES, STEPS, step_words
 
 SYMBOLS = (
     "APTUSDT",
@@ -63,12 +63,13 @@ class PlantedRace:
 class Story:
     """Collects the records of one log."""
 
-    def __init__(self, random: Random, wording: int) -> None:
+    def __init__(self, random: Random, wording: int, quoted: float = 0.02) -> None:
         self.told: list[Told] = []
         self.races: list[PlantedRace] = []
         self.latencies: list[float] = []
         self.random = random
         self.wording = wording
+        self.quoted = quoted
         self.next_id = 2000
 
     def say(self, at: datetime, name: str, *, wording: int | None = None, **values: object) -> None:
@@ -85,7 +86,7 @@ class Story:
 
     def noise(self, at: datetime) -> None:
         """A line that is no event."""
-        level, module, text = self.random.choice(NOISE)
+        level, module, text = self.random.choice(QUOTES if self.random.random() < self.quoted else NOISE)
         message = text.format(
             sym=self.random.choice(SYMBOLS),
             price=f"{self.random.random() * 9:.4f}",

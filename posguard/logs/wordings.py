@@ -25,9 +25,9 @@ _STREAM = "websocket.binance_stream"
 _EXCHANGE = "core.exchange_manager"
 
 STEPS: dict[str, Step] = {
-    "started": Step("process_started", "main", "INFO", ("🤖 Bot process started pid={pid} host=trader-1", "Process started, pid={pid}")),
+    "started": Step("process_started", "main", "INFO", ("🤖 Process started pid={pid} host=trader-1", "Process started, pid={pid}")),
     "locked": Step("process_lock", "main", "INFO", ("🔒 Process lock acquired (pid={pid})", "Process lock acquired, pid={pid}")),
-    "stopped": Step("process_stopped", "main", "INFO", ("Process stopped pid={pid}", "Bot process stopped pid={pid}")),
+    "stopped": Step("process_stopped", "main", "INFO", ("Process stopped pid={pid}", "Process stopped pid={pid}")),
     "wave": Step("wave", _WAVE, "INFO", ("🌊 Wave detected! Processing {n} signals for {ts}",)),
     "signal": Step("signal", _WAVE, "INFO", ("📈 Executing signal {i}/{n}: {sym}", "Executing signal {i}/{n}: {sym}")),
     "skipped": Step("signal_duplicate", _WAVE, "INFO", ("⏭️ Signal {i} ({sym}) is duplicate: Position already exists",)),
@@ -87,7 +87,7 @@ STEPS: dict[str, Step] = {
     "broken": Step("error", "utils.tasks", "ERROR", ("Task exception was never retrieved", 'Unhandled exception\nTraceback (most recent call last):\n  File "/bot/utils/tasks.py", line 12, in run\n    raise ValueError("Position closed on exchange: {sym}")\nValueError: Position closed on exchange: {sym}')),
 }  # fmt: skip
 
-# Lines that are no events, though some hold an event's words: quoted in JSON, in a sentence, in a traceback.
+# Lines that are no events.
 NOISE: tuple[tuple[str, str, str], ...] = (
     ("DEBUG", _STREAM, "book ticker {sym} bid={price} ask={price} seq={oid}"),
     ("DEBUG", _STREAM, "depth frame {sym} levels=20 latency_us={oid}"),
@@ -97,6 +97,9 @@ NOISE: tuple[tuple[str, str, str], ...] = (
     ("INFO", "utils.health", "heartbeat ok - loop lag 3 ms - rss 212 MB"),
     ("DEBUG", "core.signal_processor", "score {sym} week=0.71 month=0.64 - below threshold"),
     ("INFO", "core.risk_manager", "проверка маржи по {sym}: достаточно 💰"),
+)
+# Nor are these, though they hold an event's words: quoted in JSON, as another log's line, in a sentence.
+QUOTES: tuple[tuple[str, str, str], ...] = (
     (
         "DEBUG",
         "core.event_bus",

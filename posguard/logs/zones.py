@@ -15,6 +15,8 @@ _SECONDS = 19
 # A clock that shows another year was never set.
 _YEARS = 1980, 2200
 _DAY = timedelta(days=1)
+_SIX = ord("6")
+_CACHED = 5000
 # Threads write their lines a little out of order; the clock going back is more than that.
 JITTER = timedelta(seconds=2)
 
@@ -88,44 +90,16 @@ class Clock:
         self.zone = ZoneInfo(zone)
         self.missing = 0
         self.wrong = 0
-        self._hours: dict[tuple[bytes, int], datetime | None] = {}
+        self._minutes: dict[bytes, datetime] = {}
 
     def utc(self, text: bytes, fold: int = 0) -> datetime | None:
         """The time that a header shows, in UTC; None, counted, where there is no such time in a calendar."""
-        key = (text[:13], fold)
-        try:
-            hour = self._hours[key]
-        except KeyError:
-            hour = self._hours[key] = self._hour(text, fold)
-        try:
-            if hour is not None:
-                return (
-                    hour
-                    + timedelta(
-                        minutes=int(text[14:16]), seconds=int(text[17:19]), milliseconds=int(text[20:23])
-                    )
-                    if text[14:16] < b"60" and text[17:19] < b"60"
-                    else self._exact(text, fold)
-                )
-        except ValueError:
-            pass
-        return self._exact(text, fold)
-
-    def _hour(self, text: bytes, fold: int) -> datetime | None:
-        """The hour's beginning in UTC, where the zone's offset is one and the same in all of it."""
-        begins = instant(text[:13] + b":00:00,000")
-        if begins is None:
-            return None
-        marks = [
-            (begins + timedelta(minutes=minute)).replace(fold=f, tzinfo=self.zone)
-            for minute in (0, 30, 59)
-            for f in (0, 1)
-        ]
-        if len({mark.utcoffset() for mark in marks}) > 1:
-            return None
-        return begins.replace(fold=fold, tzinfo=self.zone).astimezone(UTC)
-
-    def _exact(self, text: bytes, fold: int) -> datetime | None:
+        minute = self._minutes.get(text[:16])
+        if minute is not None and text[17] < _SIX:
+            try:
+                return minute + timedelta(0, int(text[17:19]), 0, int(text[20:23]))
+            except ValueError:
+                pass
         naive = instant(text)
         if naive is None:
             self.wrong += 1
@@ -134,7 +108,22 @@ class Clock:
         utc = local.astimezone(UTC)
         if utc.astimezone(self.zone).replace(tzinfo=None) != naive:
             self.missing += 1
+        elif local.utcoffset() == local.replace(fold=1 - fold).utcoffset():
+            self._remember(text[:16])
         return utc
+
+    def _remember(self, text: bytes) -> None:
+        """Most minutes begin and end with one offset; then the rest of the minute need not be asked for."""
+        begins = instant(text + b":00,000")
+        if begins is None:
+            return
+        marks = [
+            (begins + timedelta(seconds=s)).replace(fold=f, tzinfo=self.zone) for s in (0, 59) for f in (0, 1)
+        ]
+        if len({mark.utcoffset() for mark in marks}) == 1:
+            if len(self._minutes) > _CACHED:
+                self._minutes.clear()
+            self._minutes[text] = marks[0].astimezone(UTC)
 
 
 @cache

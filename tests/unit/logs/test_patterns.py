@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posguard.logs.patterns import SET, Finder, load_patterns
+from posguard.logs.finder import SET, Finder
+from posguard.logs.patterns import load_patterns
 from posguard.logs.reader import Block
 from posguard.logs.scan import Scanner, Want
 from posguard.logs.zones import zone_of
@@ -26,9 +27,9 @@ def scan(text: str, finder: Finder = FINDER):
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.name)
 def test_each_example_is_known_by_its_own_pattern(pattern, header):
     level = pattern.level.decode() or "INFO"
-    (event,) = scan(header.format(level) + pattern.example + "\n")
+    (event,) = scan(header.format(level) + pattern.example + "\n" + header.format("INFO") + "a line after\n")
     found = PATTERNS[event[2]]
-    values = dict(zip(found.regex.groupindex, event[5], strict=True)) if found.regex.groupindex else {}
+    values = {name: event[4][event[3] + index - 1] for name, index in found.regex.groupindex.items()}
     assert found.name == pattern.name
     assert {name: value.decode() for name, value in values.items() if value is not None} == pattern.says
 
@@ -38,4 +39,4 @@ def test_every_kind_is_one_that_the_analysis_knows():
 
 
 def test_the_shipped_literals_fit_one_vectorised_set():
-    assert len(FINDER.literals) <= SET
+    assert len(FINDER.lanes) <= SET

@@ -1,0 +1,192 @@
+"""Where a log says something: all literals searched for at once, and for each of them one expression that proves a hit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from posguard.logs.headers import FOLLOWED, HEADER_GROUPS, OPENED
+from posguard.logs.patterns import SHORTEST, Pattern
+
+# The search for literals is vectorised up to this many in a set; beyond it falls to a quarter of its speed.
+SET = 64
+
+Hits = Sequence[tuple[int, int, int]]
+Search = Callable[[bytearray, int], Hits]
+Match = Callable[[bytearray, int, int], re.Match[bytes] | None]
+
+_GROUP = re.compile(r"\(\?P(<|=)([A-Za-z_]\w*)")
+# What refers to a group by its number cannot be moved into a larger expression.
+_NUMBERED = re.compile(r"\\[1-9]|\(\?\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One literal: the patterns that a hit of it may mean, in the order that counts, and the expression that tries them all.
+
+    `proof` matches a whole first line from its header on; its groups are the header's, the message, those of each pattern in turn
+    (after an empty one that marks the pattern where there are several), and at last the line end before a following header. It is
+    None where patterns look beyond the line or cannot be put together. `places` has each pattern with its mark and its first group.
+    `leads` says that the literal begins the message in all of them.
+    """
+
+    literal: bytes
+    candidates: tuple[int, ...]
+    level: int
+    body: bool
+    leads: bool
+    proof: Match | None
+    places: tuple[tuple[int, int, int], ...]
+
+
+class Finder:
+    """The literals of a set of patterns, searched for at the speed of memory."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self.patterns = tuple(patterns)
+        words = {p.literal or p.level for p in self.patterns}
+        parts = -(-len(words) // SET)
+        sets = [_in_order(sorted(words, key=_low)[part::parts]) for part in range(parts)]
+        self.lanes = tuple(self._lane(word) for chosen in sets for word in chosen)
+        starts = [sum(len(chosen) for chosen in sets[:part]) for part in range(parts)]
+        self._sets = [(start, _search(chosen)) for start, chosen in zip(starts, sets, strict=True)]
+
+    def __reduce__(self) -> tuple[type[Finder], tuple[tuple[Pattern, ...]]]:
+        """Another process makes its own automaton."""
+        return Finder, (self.patterns,)
+
+    def find(self, buffer: bytearray, end: int) -> Hits:
+        """(lane, start, end) of the hits in `buffer[:end]`, by place; of overlapping literals of a set the leftmost, longest."""
+        if len(self._sets) == 1:
+            return self._sets[0][1](buffer, end)
+        hits = [
+            (first + word, at, to) for first, search in self._sets for word, at, to in search(buffer, end)
+        ]
+        return sorted(hits, key=lambda hit: hit[1])
+
+    def _lane(self, word: bytes) -> Lane:
+        numbers = tuple(n for n, p in enumerate(self.patterns) if _may_mean(word, p))
+        meant = [self.patterns[n] for n in numbers]
+        level = next((n for n, p in enumerate(self.patterns) if p.level == word), -1)
+        body = any(p.body for p in meant)
+        plain = bool(meant) and level < 0 and not body and not any(p.spans for p in meant)
+        proof, places = _together(numbers, meant) if plain else (None, ())
+        leads = bool(meant) and all(
+            constant(p).startswith(p.literal) and word.startswith(p.literal) for p in meant
+        )
+        return Lane(word, numbers, level, body, leads, proof, places)
+
+
+def _low(word: bytes) -> bytes:
+    return bytes(byte & 15 for byte in word[:SHORTEST])
+
+
+def _in_order(words: Sequence[bytes]) -> list[bytes]:
+    """The order in which the search is quickest: the vectorised one deals its words to 16 piles (8 for up to 32 words) by number,
+    and looks closer wherever the first bytes could be those of a pile, so that words that begin alike belong in one pile. A word
+    that another begins with goes after it, since the first in order wins.
+    """
+    piles = 16 if len(words) > 32 else 8
+    alike, each = sorted(words, key=_low), -(-len(words) // piles)
+    dealt = [alike[pile * each : (pile + 1) * each] for pile in range(piles)]
+    ordered = [pile[row] for row in range(each) for pile in dealt if row < len(pile)]
+    return sorted(
+        ordered, key=lambda word: sum(1 for other in words if other != word and other.startswith(word))
+    )
+
+
+def _may_mean(hit: bytes, pattern: Pattern) -> bool:
+    """Whether a hit of this literal may hide one of the pattern, so that the pattern has to be tried too.
+
+    A literal that the hit covers in part is not reported by itself. Where the message's beginning is known for certain, as in most
+    patterns, it has to agree with the hit; a longer literal is reported instead of its own beginning.
+    """
+    other = pattern.literal
+    if not other or other == hit or hit.startswith(other):
+        return bool(other)
+    # Words that share one letter do not run together.
+    least = 2 if other[:1].isalnum() else 1
+    ends = [len(hit) - size for size in range(least, min(len(hit), len(other))) if hit.endswith(other[:size])]
+    inner = [hit.find(other)] if other in hit else []
+    known = constant(pattern)
+    place = known.find(other)
+    if place < 0 or not hit[:1].isalnum():
+        return bool(ends or inner) or hit in other
+    return any(place >= shift and _agree(known[place - shift :], hit) for shift in (*ends, *inner))
+
+
+def _agree(one: bytes, other: bytes) -> bool:
+    size = min(len(one), len(other))
+    return one[:size] == other[:size]
+
+
+def constant(pattern: Pattern) -> bytes:
+    """The words that every message of the pattern begins with, as far as they are plain to see."""
+    text = pattern.regex.pattern
+    outer, inner = b"", re.sub(rb"\\.|\[[^\]]*\]", b"", text)
+    while outer != inner:
+        outer, inner = inner, re.sub(rb"\([^()]*\)", b"", inner)
+    if b"|" in outer:
+        return b""
+    found = bytearray()
+    at = 0
+    while at < len(text):
+        byte = text[at]
+        if byte == 0x5C and at + 1 < len(text) and not text[at + 1 : at + 2].isalnum():
+            at += 1
+            byte = text[at]
+        elif byte in b"\\.^$*+?{}[]()|":
+            if byte in b"*+?{":
+                del found[-1:]
+            break
+        found.append(byte)
+        at += 1
+    return bytes(found)
+
+
+def _together(
+    numbers: Sequence[int], meant: Sequence[Pattern]
+) -> tuple[Match | None, tuple[tuple[int, int, int], ...]]:
+    texts: list[str] = []
+    places: list[tuple[int, int, int]] = []
+    group = HEADER_GROUPS + 2
+    several = len(meant) > 1
+    for number, pattern in zip(numbers, meant, strict=True):
+        text = pattern.regex.pattern.decode()
+        if _NUMBERED.search(text):
+            return None, ()
+        texts.append(("()" if several else "") + _GROUP.sub(rf"(?P\1g{number}_\2", text))
+        places.append((number, group - 1 if several else 0, group - 1 + several))
+        group += several + pattern.regex.groups
+    alternatives = "|".join(texts).encode()
+    expression = OPENED + rb"((?:" + alternatives + rb")[^\n]*+)" + FOLLOWED
+    try:
+        return re.compile(expression).match, tuple(places)
+    except (re.error, OverflowError, RecursionError):
+        return None, ()
+
+
+def _search(words: Sequence[bytes]) -> Search:
+    try:
+        from ahocorasick_rs import BytesAhoCorasick, MatchKind  # noqa: PLC0415 - a machine may lack its wheel
+    except ModuleNotFoundError:
+        return _plain_search(words)
+    automaton = BytesAhoCorasick(list(words), matchkind=MatchKind.LeftmostFirst)
+
+    def search(buffer: bytearray, end: int) -> Hits:
+        with memoryview(buffer) as whole, whole[:end] as part:
+            hits: list[tuple[int, int, int]] = automaton.find_matches_as_indexes(part)
+            return hits
+
+    return search
+
+
+def _plain_search(words: Sequence[bytes]) -> Search:
+    number = {word: index for index, word in enumerate(words)}
+    expression = re.compile(b"|".join(re.escape(word) for word in words))
+
+    def search(buffer: bytearray, end: int) -> Hits:
+        return [(number[m.group()], m.start(), m.end()) for m in expression.finditer(buffer, 0, end)]
+
+    return search

@@ -1,0 +1,216 @@
+"""How fast a bot's log is read: the whole extraction beside ripgrep on the same literals, the usual per-line script and `gzip -dc`.
+
+Every figure of a run comes from one machine in one go, rounds interleaved, the file in the page cache; counts and sums of ids are
+compared with the generator's truth. SIZE (MB), ROUNDS and RG (ripgrep's path) come from the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from posguard.logs.extract import extract
+from posguard.logs.finder import Finder
+from posguard.logs.generator import Truth, write_large
+from posguard.logs.patterns import load_patterns
+from posguard.settings import LogSource
+
+SOURCE = LogSource(name="bench", paths=("bot.log",), zone="UTC")
+BARS = {"one / rg": 0.55, "two / rg": 0.9, "one / loop": 35.0, "gz / gzip -dc": 2.5}
+PEAK_MB = 150
+# What takes long for the others is measured on a part of the log, and given as MB/s like the rest.
+PART_MB = 256
+
+LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) - (\S+) - ([A-Z]+) - (.*)$")
+SYMBOL = re.compile(r"\b([A-Z0-9]{2,20}USDT)\b")
+NUMBER = re.compile(r"(?:#|id=|ID=|position_id=)(\d+)")
+USUAL = [
+    re.compile(text)
+    for text in (
+        r"duplicate key value violates unique constraint", r"Opening position", r"(?:Creating|create_position|Executing INSERT)",
+        r"(?:Created position #|Position record created|INSERT completed)", r"Position saved", r"(?:update_position\(|Updating position #)",
+        r"(?:successfully activated|is ACTIVE with protection)", r"already exists", r"order placed", r"(?:MARKET order executed|Order filled)",
+        r"(?:Position sync started|Syncing positions|Synchronizing)", r"Found \d+ positions", r"Added new position",
+        r"(?:Stop-loss placed|Stop Loss order created|Stop loss set)", r"(?:STOP LOSS TRIGGERED|Stop-loss triggered)",
+        r"[Tt]railing stop", r"Rolling back", r"Emergency close", r"not found after", r"[Aa]ged position", r"zombie order",
+        r"(?:WebSocket|[Rr]econnecting)",
+    )
+]  # fmt: skip
+
+
+def flat(path: str, processes: int) -> tuple[Counter[str], Counter[str]]:
+    """Counts and sums of position ids by kind, from the whole extraction."""
+    patterns = load_patterns()
+    ids = [pattern.regex.groupindex.get("position_id") for pattern in patterns]
+    counts, sums = [0] * len(patterns), [0] * len(patterns)
+    for _, batch in extract([path], SOURCE, processes=processes).flat():
+        for _, _, number, first, groups, _ in batch.events:
+            counts[number] += 1
+            place = ids[number]
+            if place and (value := groups[first + place - 1]):
+                sums[number] += int(value)
+    kinds: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for pattern, count, value in zip(patterns, counts, sums, strict=True):
+        kinds[pattern.kind] += count
+        total[pattern.kind] += value
+    return +kinds, +total
+
+
+def events(path: str) -> int:
+    """Every event made into an object."""
+    return sum(1 for _ in extract([path], SOURCE))
+
+
+def loop(path: str) -> int:
+    """The usual script: each line, 22 expressions, the first that is found."""
+    found = 0
+    with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - what everybody writes
+        for line in file:
+            head = LINE.match(line)
+            if head is None:
+                continue
+            for usual in USUAL:
+                if usual.search(head[4]):
+                    datetime.strptime(head[1], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007 - the script does not care
+                    SYMBOL.search(head[4]), NUMBER.search(head[4])
+                    found += 1
+                    break
+    return found
+
+
+def job(name: str, path: str) -> None:
+    """One measurement, in a process of its own: prints its seconds, its peak memory, and what it counted."""
+    started = time.perf_counter()
+    said: object
+    if name in {"one", "two", "gz"}:
+        said = flat(path, 2 if name == "two" else 1)
+    else:
+        said = {"events": events, "loop": loop}[name](path)
+    seconds = time.perf_counter() - started
+    peak = (
+        max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        / 1024
+    )
+    print(json.dumps({"seconds": seconds, "peak": peak, "said": said}))
+
+
+def measured(name: str, path: Path) -> tuple[float, float, object]:
+    """Seconds, peak MB and counts of one job."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--job", name, str(path)], capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout)
+    return told["seconds"], told["peak"], told["said"]
+
+
+def command(words: list[str]) -> float:
+    """Seconds of a command whose output is thrown away."""
+    started = time.perf_counter()
+    subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def right(said: object, truth: Truth) -> bool:
+    """Whether counts and sums of ids are the truth's."""
+    assert isinstance(said, list)
+    return bool(said[0] == truth.kinds and said[1] == truth.ids)
+
+
+def main() -> int:
+    """Runs the whole comparison; 1 where a count is wrong or a bar is missed."""
+    size, rounds = int(os.environ.get("SIZE", "1000")), int(os.environ.get("ROUNDS", "3"))
+    rg = os.environ.get("RG") or shutil.which("rg")
+    with TemporaryDirectory(prefix="posguard-bench-") as folder:
+        return _compare(Path(folder), size, rounds, rg)
+
+
+def _compare(folder: Path, size: int, rounds: int, rg: str | None) -> int:
+    whole, part, words = folder / "bot.log", folder / "part.log", folder / "literals"
+    started = time.perf_counter()
+    truth = write_large(whole, size * 1_000_000)
+    part_truth = write_large(part, min(PART_MB, size) * 1_000_000)
+    made = time.perf_counter() - started
+    megabytes, part_megabytes = whole.stat().st_size / 1e6, part.stat().st_size / 1e6
+    packed = part.with_suffix(".log.gz")
+    with packed.open("wb") as target:
+        subprocess.run(["gzip", "-c", str(part)], stdout=target, check=True)
+    words.write_bytes(b"\n".join(lane.literal for lane in Finder(load_patterns()).lanes))
+    print(
+        f"{megabytes:.0f} MB, {truth.lines} lines, {truth.events} events (seed 1), made in {made:.0f} s; {os.cpu_count()} cores, {rounds} rounds, best of each"
+    )
+    if rg:
+        print(
+            subprocess.run([rg, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[
+                0
+            ],
+            "on the same literals (-F -f, -c)",
+        )
+    else:
+        print("ripgrep is not on PATH and RG is not set: its two bars are not measured")
+    best: dict[str, float] = {}
+    peak: dict[str, float] = {}
+    wrong: list[str] = []
+
+    def note(name: str, speed: float) -> None:
+        best[name] = max(best.get(name, 0.0), speed)
+
+    for number in range(rounds):
+        if rg:
+            note("rg", megabytes / command([rg, "-c", "-F", "-f", str(words), str(whole)]))
+        for name, path, volume in (
+            ("one", whole, megabytes),
+            ("two", whole, megabytes),
+            ("gz", packed, part_megabytes),
+            ("events", whole, megabytes),
+        ):
+            seconds, memory, said = measured(name, path)
+            note(name, volume / seconds)
+            peak[name] = max(peak.get(name, 0.0), memory)
+            if name != "events" and not right(said, part_truth if name == "gz" else truth):
+                wrong.append(name)
+        note("gzip -dc", part_megabytes / command(["gzip", "-dc", str(packed)]))
+        if number == 0:
+            note("loop", part_megabytes / measured("loop", part)[0])
+    return _told(best, peak, wrong, rg=bool(rg))
+
+
+def _told(best: dict[str, float], peak: dict[str, float], wrong: list[str], *, rg: bool) -> int:
+    names = {
+        "one": "extraction, one process", "two": "extraction, two processes", "gz": "extraction of gz (of text)", "events": "every event an object",
+        "rg": "ripgrep -c", "loop": "22 expressions a line", "gzip -dc": "gzip -dc",
+    }  # fmt: skip
+    for name, words in names.items():
+        if name in best:
+            memory = f"{peak[name]:6.0f} MB at most in a process" if name in peak else ""
+            print(f"  {words:28} {best[name]:7.0f} MB/s  {memory}")
+    missed = 0
+    for bar, wanted in BARS.items():
+        mine, _, other = bar.partition(" / ")
+        if other == "rg" and not rg:
+            continue
+        ratio = best[mine] / best[other]
+        missed += ratio < wanted
+        print(f"  {bar:16} {ratio:6.2f}  bar {wanted:5.2f}  {'met' if ratio >= wanted else 'MISSED'}")
+    highest = max(peak.values())
+    missed += highest >= PEAK_MB
+    print(f"  {'peak MB':16} {highest:6.0f}  bar {PEAK_MB:5.0f}  {'met' if highest < PEAK_MB else 'MISSED'}")
+    print("  counts and sums of ids equal the truth" if not wrong else f"  WRONG counts: {', '.join(wrong)}")
+    return int(bool(wrong) or missed > 0)
+
+
+if __name__ == "__main__":
+    if "--job" in sys.argv:
+        job(sys.argv[2], sys.argv[3])
+    else:
+        sys.exit(main())
