@@ -171,16 +171,25 @@ def _stretch(counts: Counts, clock: Clock, batch: Batch, switches: list[tuple[in
     counts.last = last or counts.last
 
 
+def _note(counts: Counts, path: str, what: str, number: int) -> None:
+    """One line of damage per file and kind, however many parts the file was read in."""
+    for place, known in enumerate(counts.damage):
+        if (known.path, known.what) == (path, what):
+            counts.damage[place] = Damage(path, what, known.count + number)
+            return
+    counts.damage.append(Damage(path, what, number))
+
+
 def _add(counts: Counts, path: str, batch: Batch) -> None:
     counts.lines += batch.lines
     counts.records += batch.records
     for level, number in batch.levels.items():
         counts.levels[level] = counts.levels.get(level, 0) + number
     if batch.nul:
-        counts.damage.append(Damage(path, "NUL bytes", batch.nul))
+        _note(counts, path, "NUL bytes", batch.nul)
     if batch.torn:
         counts.skipped_bytes += batch.torn
-        counts.damage.append(Damage(path, "the last line breaks off", batch.torn))
+        _note(counts, path, "the last line breaks off", batch.torn)
 
 
 def _close(counts: Counts, path: str, end: PartEnd, *, lines: bool) -> None:
@@ -188,22 +197,20 @@ def _close(counts: Counts, path: str, end: PartEnd, *, lines: bool) -> None:
     counts.lines += end.lines if lines else 0
     counts.skipped_bytes += end.headless + end.skipped
     if end.headless:
-        counts.damage.append(Damage(path, "bytes before the first record", end.headless))
+        _note(counts, path, "bytes before the first record", end.headless)
     if end.skipped:
-        counts.damage.append(Damage(path, "bytes of records too long to hold", end.skipped))
+        _note(counts, path, "bytes of records too long to hold", end.skipped)
     if end.damage:
-        counts.damage.append(Damage(path, end.damage, 1))
+        _note(counts, path, end.damage, 1)
 
 
 def _say(counts: Counts, clock: Clock, folds: Folds) -> None:
     if clock.missing:
-        counts.damage.append(Damage("", f"times that {clock.zone.key} never showed", clock.missing))
+        _note(counts, "", f"times that {clock.zone.key} never showed", clock.missing)
     if clock.wrong:
-        counts.damage.append(Damage("", "records with a time of no calendar, left out", clock.wrong))
+        _note(counts, "", "records with a time of no calendar, left out", clock.wrong)
     if folds.guessed:
-        counts.damage.append(
-            Damage("", "repeated hours with one pass only, taken as the nearer one", folds.guessed)
-        )
+        _note(counts, "", "repeated hours with one pass only, taken as the nearer one", folds.guessed)
 
 
 def extract(

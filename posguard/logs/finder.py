@@ -17,6 +17,9 @@ Search = Callable[[bytearray, int], Hits]
 Match = Callable[[bytearray, int, int], re.Match[bytes] | None]
 
 _GROUP = re.compile(r"\(\?P(<|=)([A-Za-z_]\w*)")
+# What can match a line end.
+_WITHIN = re.compile(rb"\[\^\\n[^\]]*\]")
+_MAY_CROSS = re.compile(rb"\\[sWDnr]|\[\^|\(\?[aiLmsux-]|\n")
 # What refers to a group by its number cannot be moved into a larger expression.
 _NUMBERED = re.compile(r"\\[1-9]|\(\?\(")
 
@@ -28,7 +31,7 @@ class Lane:
     `proof` matches a whole first line from its header on; its groups are the header's, the message, those of each pattern in turn
     (after an empty one that marks the pattern where there are several), and at last the line end before a following header. It is
     None where patterns look beyond the line or cannot be put together. `places` has each pattern with its mark and its first group.
-    `leads` says that the literal begins the message in all of them.
+    `leads` says that the literal begins the message in all of them, `one_line` that none can match a line end.
     """
 
     literal: bytes
@@ -36,6 +39,7 @@ class Lane:
     level: int
     body: bool
     leads: bool
+    one_line: bool
     proof: Match | None
     places: tuple[tuple[int, int, int], ...]
 
@@ -75,7 +79,8 @@ class Finder:
         leads = bool(meant) and all(
             constant(p).startswith(p.literal) and word.startswith(p.literal) for p in meant
         )
-        return Lane(word, numbers, level, body, leads, proof, places)
+        one_line = not any(_MAY_CROSS.search(_WITHIN.sub(b"", p.regex.pattern)) for p in meant)
+        return Lane(word, numbers, level, body, leads, one_line, proof, places)
 
 
 def _low(word: bytes) -> bytes:
@@ -88,12 +93,14 @@ def _in_order(words: Sequence[bytes]) -> list[bytes]:
     that another begins with goes after it, since the first in order wins.
     """
     piles = 16 if len(words) > 32 else 8
-    alike, each = sorted(words, key=_low), -(-len(words) // piles)
+    alike, each = sorted(words, key=lambda word: (_low(word), -len(word), word)), -(-len(words) // piles)
     dealt = [alike[pile * each : (pile + 1) * each] for pile in range(piles)]
     ordered = [pile[row] for row in range(each) for pile in dealt if row < len(pile)]
-    return sorted(
-        ordered, key=lambda word: sum(1 for other in words if other != word and other.startswith(word))
-    )
+    for place in range(len(ordered)):
+        for later in range(place + 1, len(ordered)):
+            if ordered[later].startswith(ordered[place]):
+                ordered[place], ordered[later] = ordered[later], ordered[place]
+    return ordered
 
 
 def _may_mean(hit: bytes, pattern: Pattern) -> bool:

@@ -8,30 +8,31 @@ import re
 # leaves before a line (NUL bytes) belongs to no record. A message may begin on the next line.
 _MARK = rb"(?:\xef\xbb\xbf)?\x00*"
 # The calendar is checked where a time is made of it.
-_TIME = rb"20\d\d-[\d-]{5}[ T][\d:]{8}[.,]\d{3}"
-_DASHES = rb" - ([^ \r\n]{1,200}) - ([A-Z]{3,10}) -(?: |(?=\r?\n))"
-_BARS = rb" \| ([A-Z]{3,10}) *\| ([^ \r\n]{1,300}) -(?: |(?=\r?\n))"
+_TIME = rb"20\d\d-.{14}[.,]\d{3}"
+_DASHES = rb" - (\S++) - ([A-Z]{3,10}+) - "
+_BARS = rb" \| ([A-Z]{3,10}+) *+\| (\S++) - "
 # A line that begins so begins a record, whether the rest of its header is one of the two or another module's own.
 _BEGINS = _MARK + rb"(" + _TIME + rb")(?:\d{3})? [-|] "
 _NEXT_BEGINS = rb"\n(?=\x00*" + _TIME + rb"(?:\d{3})? [-|] )"
-_HEADER = _MARK + rb"(" + _TIME + rb")(?:\d{3})?(?:" + _DASHES + rb"|" + _BARS + rb")"
+_HEADER = rb"(" + _TIME + rb")(?:\d{3})?+(?:" + _DASHES + rb"|" + _BARS + rb")"
 # An emoji, what became of one in another code page, blanks and line ends may stand between the header and the words.
-_ORNAMENT = rb"[\xe2\xe3\xef\xf0\x80-\xbf? \r\n]{0,32}"
+_ORNAMENT = rb"[\xe2\xe3\xef\xf0\x80-\xbf? \r\n]{0,32}+"
 
 # The groups: time, module, level of the first format; level and place of the second.
 HEADER_GROUPS = 5
 OPENED = _HEADER + _ORNAMENT
 FOLLOWED = rb"(" + _NEXT_BEGINS + rb")?"
+# What may stand before a header at the beginning of its line: NUL bytes, and in a file's first line a byte order mark.
+MARKS = frozenset(b"\x00\xef")
 
-HEADER = re.compile(_HEADER)
-OPENING = re.compile(OPENED)
+OPENING = re.compile(_MARK + OPENED)
 BEGINNING = re.compile(_BEGINS)
 BEGINNINGS = re.compile(rb"(?m:^)" + _BEGINS)
 LEVELS = re.compile(
     rb"(?m:^)"
     + _MARK
     + _TIME
-    + rb"(?:\d{3})?(?: - [^ \r\n]{1,200} - ([A-Z]{3,10}) -(?: |(?=\r?\n))| \| ([A-Z]{3,10}) *\| [^ \r\n]{1,300} -(?: |(?=\r?\n)))"
+    + rb"(?:\d{3})?+(?: - \S++ - ([A-Z]{3,10}+) - | \| ([A-Z]{3,10}+) *+\| \S++ - )"
 )
 _NEXT = re.compile(_NEXT_BEGINS)
 

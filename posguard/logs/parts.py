@@ -13,7 +13,7 @@ from posguard.logs.scan import Batch, Scanner, Want
 from posguard.logs.sources import Opener, is_plain, open_log
 
 # The size of a part where several processes share the work.
-PART = 32 << 20
+PART = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def read_part(part: Part, want: Want, opener: Opener | None = None) -> Iterator[
     scanner = Scanner(want)
     with open_log(part.path, opener) as stream:
         first = _forward(stream, part.start)
-        reader = Reader(stream, first=first)
+        reader = Reader(stream, first=first, stop=part.stop)
         for block in reader.blocks():
             over = _limit(block, part.stop)
             if block.end:

@@ -28,6 +28,9 @@ class Block:
     cut: bool = False
 
 
+_BEHIND = 16 << 10
+
+
 class _Seeking(Enum):
     """Why the reader looks for a header: what it passes over counts differently."""
 
@@ -43,11 +46,17 @@ class Reader:
 
     `first` is the byte of the file that the stream stands at. Over 0 the stream begins in the middle: give it the byte before
     the first one that is wanted, since a header is known by the line end before it; what stands before the first header then
-    belongs to whoever reads the part before.
+    belongs to whoever reads the part before. Behind `stop` no more is read than the last record needs; the caller ends it there.
     """
 
     def __init__(
-        self, stream: BinaryIO, *, first: int = 0, block: int = BLOCK, largest: int = LARGEST
+        self,
+        stream: BinaryIO,
+        *,
+        first: int = 0,
+        stop: int | None = None,
+        block: int = BLOCK,
+        largest: int = LARGEST,
     ) -> None:
         self.headless = 0
         self.skipped = 0
@@ -55,6 +64,7 @@ class Reader:
         self.read = 0
         self._stream = stream
         self._block = block
+        self._stop = stop
         self._largest = max(largest, 2 * block)
         self._buffer = bytearray(2 * block)
         self._filled = 0
@@ -83,6 +93,9 @@ class Reader:
 
     def _fill(self) -> bool:
         room = min(self._block, len(self._buffer) - self._filled)
+        if self._stop is not None:
+            # The last record may go on behind the part's end, seldom far.
+            room = min(room, max(self._stop - self._base - self._filled, 0) + _BEHIND)
         with memoryview(self._buffer) as view:
             got = self._stream.readinto(view[self._filled : self._filled + room]) or 0  # type: ignore[attr-defined]
         self._filled += got

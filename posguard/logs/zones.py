@@ -6,6 +6,7 @@ second. A log that shows only one of the two passes is put where it joins what s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
@@ -15,7 +16,7 @@ _SECONDS = 19
 # A clock that shows another year was never set.
 _YEARS = 1980, 2200
 _DAY = timedelta(days=1)
-_SIX = ord("6")
+_CLOCK = re.compile(rb":[0-5]\d:[0-5]\d[.,]\d{3}")
 _CACHED = 5000
 # Threads write their lines a little out of order; the clock going back is more than that.
 JITTER = timedelta(seconds=2)
@@ -90,16 +91,13 @@ class Clock:
         self.zone = ZoneInfo(zone)
         self.missing = 0
         self.wrong = 0
-        self._minutes: dict[bytes, datetime] = {}
+        self._hours: dict[bytes, datetime] = {}
 
     def utc(self, text: bytes, fold: int = 0) -> datetime | None:
         """The time that a header shows, in UTC; None, counted, where there is no such time in a calendar."""
-        minute = self._minutes.get(text[:16])
-        if minute is not None and text[17] < _SIX:
-            try:
-                return minute + timedelta(0, int(text[17:19]), 0, int(text[20:23]))
-            except ValueError:
-                pass
+        hour = self._hours.get(text[:13])
+        if hour is not None and _CLOCK.match(text, 13):
+            return hour + timedelta(0, int(text[17:19]), 0, int(text[20:23]), int(text[14:16]))
         naive = instant(text)
         if naive is None:
             self.wrong += 1
@@ -108,22 +106,21 @@ class Clock:
         utc = local.astimezone(UTC)
         if utc.astimezone(self.zone).replace(tzinfo=None) != naive:
             self.missing += 1
-        elif local.utcoffset() == local.replace(fold=1 - fold).utcoffset():
-            self._remember(text[:16])
+        else:
+            self._remember(text[:13])
         return utc
 
     def _remember(self, text: bytes) -> None:
-        """Most minutes begin and end with one offset; then the rest of the minute need not be asked for."""
-        begins = instant(text + b":00,000")
+        """Nearly every hour begins and ends with one offset; the rest of it then need not be asked for."""
+        begins = instant(text + b":00:00,000")
         if begins is None:
             return
-        marks = [
-            (begins + timedelta(seconds=s)).replace(fold=f, tzinfo=self.zone) for s in (0, 59) for f in (0, 1)
-        ]
+        quarters = [begins + timedelta(minutes=minute) for minute in (0, 15, 30, 45, 59)]
+        marks = [quarter.replace(fold=fold, tzinfo=self.zone) for quarter in quarters for fold in (0, 1)]
         if len({mark.utcoffset() for mark in marks}) == 1:
-            if len(self._minutes) > _CACHED:
-                self._minutes.clear()
-            self._minutes[text] = marks[0].astimezone(UTC)
+            if len(self._hours) > _CACHED:
+                self._hours.clear()
+            self._hours[text] = marks[0].astimezone(UTC)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -81,3 +82,16 @@ def test_from_and_to_keep_what_lies_between(tmp_path):
     since, until = truth.first + timedelta(hours=1), truth.first + timedelta(hours=2)
     found = [event.at for event in extract([path], source("Europe/Berlin"), since=since, until=until)]
     assert found == [one.at for one in truth.records if one.kind and since <= one.at < until]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_find_the_same(processes, tmp_path, monkeypatch):
+    monkeypatch.setattr("posguard.logs.parts.PART", 50_000)
+    data, truth = make_log(Recipe(seed=11, damage=True, crlf=True))
+    path = tmp_path / "bot.log"
+    path.write_bytes(data)
+    counts = check(
+        extract([path], source("Europe/Berlin"), processes=processes, lines=True, levels=True), truth
+    )
+    alone = extract([path], source("Europe/Berlin"), lines=True, levels=True).counts
+    assert replace(counts, damage=set(counts.damage)) == replace(alone, damage=set(alone.damage))
