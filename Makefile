@@ -61,6 +61,14 @@ reliability-cleanup: install ## 1 000 cleanups beside a signal writer, and one k
 bench-cleanup: install ## 10 000 findings planned and stored; the bar is 5 s
 	@$(PY) tools/bench_cleanup.py
 
+.PHONY: bench-logs
+bench-logs: install ## reading a bot's log of 1 GB beside ripgrep, the usual script and gzip -dc (SIZE= in MB, ROUNDS=, RG=path of ripgrep)
+	@SIZE=$(SIZE) ROUNDS=$(ROUNDS) RG=$(RG) $(PY) tools/bench_logs.py
+
+.PHONY: fuzz-logs
+fuzz-logs: install ## 100 000 broken logs, about ten minutes (FILES=, POSGUARD_SEED repeats a run)
+	@POSGUARD_FUZZ=$(or $(FILES),100000) $(PY) -m pytest tests/integration/test_logs_fuzz.py -q -s
+
 .PHONY: fmt
 fmt: install ## put the code in its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .

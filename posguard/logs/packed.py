@@ -56,6 +56,12 @@ class Unpacked(io.RawIOBase):
         self._given += taken
         return taken
 
+    def head(self, size: int) -> bytes:
+        """The first bytes, which are read once more afterwards."""
+        while len(self._left) < size and not self._over:
+            self._left = memoryview(bytes(self._left) + self._more(_PIECE))
+        return bytes(self._left[:size])
+
     def close(self) -> None:
         """Closes the stream beneath too."""
         self._stream.close()

@@ -60,7 +60,7 @@ def read_part(part: Part, want: Want, opener: Opener | None = None) -> Iterator[
     scanner = Scanner(want)
     with open_log(part.path, opener) as stream:
         first = _forward(stream, part.start)
-        reader = Reader(stream, first=first, stop=part.stop)
+        reader = Reader(stream, first=first, stop=part.stop, block=want.block, largest=want.largest)
         for block in reader.blocks():
             over = _limit(block, part.stop)
             if block.end:

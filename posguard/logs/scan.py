@@ -22,7 +22,7 @@ from posguard.logs.headers import (
     next_header,
 )
 from posguard.logs.patterns import Pattern
-from posguard.logs.reader import Block
+from posguard.logs.reader import BLOCK, LARGEST, Block
 
 # How far into a record its message is looked at, in bytes.
 MESSAGE = 32 << 10
@@ -69,6 +69,8 @@ class Want:
     lines: bool = False
     levels: bool = False
     digests: bool = False
+    block: int = BLOCK
+    largest: int = LARGEST
 
 
 class _Record:
@@ -214,6 +216,8 @@ class Scanner:
             if line < 0 or OPENING.match(buffer, line, end) is None:
                 within = line >= 2 and buffer[line - 2] in _BEFORE_EMPTY
                 if not within and not self._finder.lanes[lane].body:
+                    return False
+                if line >= 0 and BEGINNING.match(buffer, line, end):
                     return False
                 line = max(last_header(buffer, at if line < 0 else line), 0)
         header = OPENING.match(buffer, line, end)

@@ -21,6 +21,7 @@ Opener = Callable[[str], BinaryIO]
 _PACKED = re.compile(r"\.(?:gz|zst|zstd)$")
 _NUMBER = re.compile(r"\.(\d{1,5})(?=$|\.[A-Za-z]+$)")
 _DATE = re.compile(r"[._-]?(\d{4}-?\d\d-?\d\d(?:[T_-]?\d\d(?:[-:]?\d\d){0,2})?)")
+_HEAD = 4
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
@@ -80,7 +81,7 @@ def open_log(path: str, opener: Opener | None = None) -> BinaryIO:
     """
     try:
         raw = cast("BinaryIO", open(path, "rb", buffering=0)) if opener is None else opener(path)  # noqa: SIM115, PTH123 - the caller closes it
-        head = raw.read(4)
+        head = raw.read(_HEAD)
     except (OSError, ValueError) as error:
         raise LogError(
             f"{path} cannot be read: {_why(error)}. Nothing was read from it.",
@@ -96,12 +97,9 @@ def opened(raw: BinaryIO, head: bytes) -> BinaryIO:
         stream = raw
     else:
         stream = cast("BinaryIO", _Behind(head, raw))
-    if head.startswith(GZIP):
-        stream = cast("BinaryIO", gzip_stream(stream))
-        head = b""
-    elif head.startswith(ZSTD):
-        stream = cast("BinaryIO", zstd_stream(stream))
-        head = b""
+    if head.startswith((GZIP, ZSTD)):
+        text = gzip_stream(stream) if head.startswith(GZIP) else zstd_stream(stream)
+        stream, head = cast("BinaryIO", text), text.head(_HEAD)
     encoding = utf16(head)
     return cast("BinaryIO", Recoded(stream, encoding)) if encoding else stream
 
@@ -109,7 +107,7 @@ def opened(raw: BinaryIO, head: bytes) -> BinaryIO:
 def is_plain(path: str) -> bool:
     """Whether the file is neither packed nor UTF-16, so that it can be read from any byte."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log's path is a text everywhere
-        head = file.read(4)
+        head = file.read(_HEAD)
     return not (head.startswith((GZIP, ZSTD)) or utf16(head))
 
 
@@ -130,14 +128,17 @@ def _why(error: Exception) -> str:
 class Recoded(io.RawIOBase):
     """A UTF-16 stream as UTF-8; what is broken in it reads as U+FFFD."""
 
-    damage = ""
-
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         super().__init__()
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         self._left = b""
         self._over = False
+
+    @property
+    def damage(self) -> str:
+        """Where the stream beneath broke off."""
+        return str(getattr(self._stream, "damage", ""))
 
     def readable(self) -> bool:
         """Always."""
