@@ -25,9 +25,9 @@ _STREAM = "websocket.binance_stream"
 _EXCHANGE = "core.exchange_manager"
 
 STEPS: dict[str, Step] = {
-    "started": Step("process_started", "main", "INFO", ("🤖 Process started pid={pid} host=trader-1", "Process started, pid={pid}")),
+    "started": Step("process_started", "main", "INFO", ("🤖 Bot process started pid={pid} host=trader-1", "Process started, pid={pid}")),
     "locked": Step("process_lock", "main", "INFO", ("🔒 Process lock acquired (pid={pid})", "Process lock acquired, pid={pid}")),
-    "stopped": Step("process_stopped", "main", "INFO", ("Process stopped pid={pid}", "Process stopped pid={pid}")),
+    "stopped": Step("process_stopped", "main", "INFO", ("Process stopped pid={pid}", "Bot process stopped pid={pid}")),
     "wave": Step("wave", _WAVE, "INFO", ("🌊 Wave detected! Processing {n} signals for {ts}",)),
     "signal": Step("signal", _WAVE, "INFO", ("📈 Executing signal {i}/{n}: {sym}", "Executing signal {i}/{n}: {sym}")),
     "skipped": Step("signal_duplicate", _WAVE, "INFO", ("⏭️ Signal {i} ({sym}) is duplicate: Position already exists",)),
