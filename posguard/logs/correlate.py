@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _OPEN_LASTS = timedelta(seconds=30)  # an open without an end is no neighbour any longer
 _PASS_LASTS = timedelta(seconds=30)  # nor is a pass of the synchroniser
 _INSERT_WAITS = timedelta(seconds=5)  # for its created line
+_CLEARLY, _LEAST_APART = (
+    5,
+    timedelta(milliseconds=20),
+)  # how much longer another insert has waited that is not meant
 
 _ACTOR_OF_KIND: Mapping[str, Actor] = {
     LogKind.SIGNAL: Actor.SIGNAL,
@@ -285,16 +289,25 @@ class _Neighbours:
     def _symbol(self, event: LogEvent) -> str | None:
         if event.position_id is not None and event.position_id in self._symbol_of:
             return self._symbol_of[event.position_id]
-        if event.kind == LogKind.CREATED:
-            self._waiting = [one for one in self._waiting if event.at - one.at <= _INSERT_WAITS]
-            symbols = {one.symbol for one in self._waiting}
-            if len(symbols) == 1:
-                return symbols.pop()
+        if event.kind == LogKind.CREATED and (symbol := self._inserted_just_now(event.at)) is not None:
+            return symbol
         if event.kind in _PART_OF_OPEN and _actor_of_module(event.module) is not Actor.SYNC:
             self._busy = {one: at for one, at in self._busy.items() if event.at - at <= _OPEN_LASTS}
             if len(self._busy) == 1:
                 return next(iter(self._busy))
         return None
+
+    def _inserted_just_now(self, at: datetime) -> str | None:
+        """The symbol of the insert whose created line this is: of the only one that waits, or of one so much younger than all
+        others that they cannot be meant; None where that is not clear.
+        """
+        self._waiting = [one for one in self._waiting if at - one.at <= _INSERT_WAITS]
+        if not self._waiting:
+            return None
+        youngest = self._waiting[-1]
+        others = [one for one in self._waiting if one.symbol != youngest.symbol]
+        clear = not others or at - others[-1].at >= max(_CLEARLY * (at - youngest.at), _LEAST_APART)
+        return youngest.symbol if clear else None
 
     def _actor(self, event: LogEvent, symbol: str | None) -> tuple[Actor, bool]:
         """Who wrote the line, and whether it says so itself: by its kind or by its module."""

@@ -254,6 +254,15 @@ def test_two_waiting_inserts_leave_the_symbol_open_unless_another_line_names_it(
     assert log.correlated()[2].symbol == "KASUSDT"
 
 
+def test_of_two_waiting_inserts_the_fresh_one_lends_its_symbol():
+    log = Log()
+    log.say(-2000, "inserting", symbol="KASUSDT", module=REPOSITORY)
+    log.say(0, "inserting", symbol="APTUSDT", module=REPOSITORY)
+    log.say(3, "created", position_id=7, module="core.atomic_position_manager")
+    told = log.correlated()[-1]
+    assert (told.symbol, told.inferred) == ("APTUSDT", ("symbol",))
+
+
 def test_an_insert_that_found_a_row_is_no_create():
     log = Log()
     log.say(0, "inserting", symbol="APTUSDT", module=REPOSITORY)
