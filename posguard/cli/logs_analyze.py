@@ -14,7 +14,7 @@ import typer
 
 from posguard.cli.logs_sources import Paths, PatternsFile, Zone
 from posguard.cli.options import AsJson, OnDemo, OneExchange, OneSymbol
-from posguard.errors import ExitCode, OperatorError, UsageError
+from posguard.errors import ExitCode, LogError, OperatorError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,8 +102,21 @@ def analyze(
         from posguard.cli import logs_text
 
         logs_text.analysis(found, damage=damage, contexts=contexts, whole=verbose, symbol=scope.symbol)
+    _refuse_unread(read, window)
     if found.races:
         raise typer.Exit(ExitCode.CRITICAL)
+
+
+def _refuse_unread(read: Sequence[Extraction], window: tuple[datetime | None, datetime | None]) -> None:
+    """A log in which nothing could be read proves nothing: no race was found is not what came out of it."""
+    if window != (None, None):
+        return
+    for one in read:
+        if one.counts.bytes and one.counts.first is None:
+            raise LogError(
+                f"No line of {', '.join(map(str, one.files))} begins as a log line of the bot does. Nothing is known of it.",
+                hint="`YYYY-MM-DD HH:MM:SS,mmm - module - LEVEL - message` is wanted; docs/logs.md has the other format.",
+            )
 
 
 def _format(asked: Format | None, export: Path | None, *, as_json: bool) -> Format:

@@ -156,6 +156,15 @@ def test_what_cannot_be_read_is_refused_in_one_line(words, code, said, tmp_path)
     posguard("logs", "analyze", *words, folder=tmp_path).fails_with(code, said)
 
 
+def test_a_log_without_one_line_of_the_bots_is_unknown_and_not_quiet(tmp_path):
+    (tmp_path / "bot.log").write_bytes(b"rubbish\n\x00\xff more of it\n")
+    ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", "--json", folder=tmp_path)
+    assert (ended.code, json.loads(ended.out)["statistics"]["parsed_entries"]) == (3, 0)
+    assert "bot.log begins as a log line of the bot does" in ended.err
+    (tmp_path / "bot.log").write_bytes(b"")
+    assert posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path).code == 0
+
+
 def test_a_quiet_log_ends_with_0(tmp_path):
     (tmp_path / "bot.log").write_text("2025-10-22 22:50:40,983 - core - INFO - Position saved #7 APTUSDT\n")
     ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path)
