@@ -128,7 +128,8 @@ BEGIN
         RETURN named;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('posguard.log_events.partitions', 0));
-    IF to_regclass('posguard.' || named) IS NULL THEN
+    -- Asked of the table and not of to_regclass, whose cache need not know yet what the lock was waited for.
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'posguard'::regnamespace AND relname = named) THEN
         EXECUTE concat('CREATE TABLE posguard.', quote_ident(named), ' (LIKE posguard.log_events INCLUDING ALL)');
         EXECUTE concat(
             'ALTER TABLE posguard.log_events ATTACH PARTITION posguard.', quote_ident(named),

@@ -49,25 +49,32 @@ def identified(events: Iterable[LogEvent]) -> Iterator[tuple[Identity, LogEvent]
 
     What two patterns know of one record is one record, the first one's. Memory does not grow with the file.
     """
-    older: dict[tuple[datetime, bytes], int] = {}
-    newer: dict[tuple[datetime, bytes], int] = {}
-    begun, newest, last_offset = _EARLIEST, _EARLIEST, -1
+    recent: dict[datetime, dict[bytes, int]] = {}
+    counts: dict[bytes, int] = {}
+    present, newest, last_offset = None, _EARLIEST, -1
     for event in events:
         if event.offset == last_offset:
             continue
         last_offset = event.offset
         at = event.at
-        if at > newest:
-            newest = at
-            if at - begun > TOGETHER:
-                older, newer, begun = newer, {}, at
-        elif newest - at > TOGETHER:  # the log begins anew in the middle of the file
-            older, newer, begun, newest = {}, {}, at, at
-        key = (at, content_hash(event))
-        ordinal = newer.get(key, -1)
-        ordinal = (ordinal if ordinal >= 0 else older.get(key, -1)) + 1
-        newer[key] = ordinal
-        yield Identity(at, key[1], ordinal), event
+        if at != present:
+            present = at
+            if newest - at > TOGETHER:  # the log begins anew in the middle of the file
+                recent, newest = {}, at
+            elif at > newest:
+                newest = at
+                _forget(recent, at)
+            counts = recent.setdefault(at, {})
+        said = content_hash(event)
+        ordinal = counts.get(said, -1) + 1
+        counts[said] = ordinal
+        yield Identity(at, said, ordinal), event
+
+
+def _forget(recent: dict[datetime, dict[bytes, int]], newest: datetime) -> None:
+    """Forgets the times that are too far back to be the same sight; the oldest come first but for a little disorder."""
+    while len(recent) > 1 and newest - next(iter(recent)) > TOGETHER:
+        del recent[next(iter(recent))]
 
 
 class Edge(StrEnum):

@@ -14,20 +14,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from posguard.logs.identity import TOGETHER, Edge, EdgeSight, Identity, edge_of, identified, records_at_edge
+from posguard.model.log_event import LogEvent
 from posguard.postgres import logevents, logfiles
 from posguard.postgres.logevents import Row, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from posguard.model.log_event import LogEvent
     from posguard.postgres.pool import Database
 
-BATCH = 20_000
+BATCH = 10_000
 # A clock that runs ahead is believed so far; what lies beyond is a broken date.
 AHEAD = timedelta(days=1)
 _TRIES = 3
 Interval = tuple[datetime, datetime]
+Told = tuple[Identity, LogEvent]
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class Reading(Protocol):
@@ -137,16 +140,19 @@ async def load_file(
             external_id=external_id,
         )
     now = datetime.now(UTC)
+    async with db.connection() as connection:
+        known = await logfiles.read_up_to(connection, file.source, file.head_hash) > 0
     added = 0
     for _ in range(_TRIES):
         sieve = _Sieve(file_id, wanted, oldest=now - retention, newest=now + AHEAD)
         async with db.connection() as connection:
             sieve.incomplete = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
-        added += await _bulk(db, sieve, reading, progress)
+        added += await _bulk(db, sieve, reading, progress, known=known)
         more, complete = await _ends(db, file, sieve, reading)
         added += more
         if complete:
             break
+        known = True
     found = Loaded(
         file=file,
         file_id=file_id,
@@ -154,9 +160,9 @@ async def load_file(
         new_events=added,
         refused=sieve.refused,
         oldest_refused=sieve.oldest_refused,
-        earliest=sieve.earliest,
-        latest=sieve.latest,
-        taken=(sieve.since, sieve.until) if sieve.since and sieve.until else None,
+        earliest=sieve.earliest if sieve.earliest < _LATEST else None,
+        latest=sieve.latest if sieve.latest > _EARLIEST else None,
+        taken=(sieve.since, sieve.until) if sieve.events else None,
         bytes_read=reading.bytes_read,
         bytes_skipped=reading.bytes_skipped,
         first_at=reading.first_at,
@@ -191,75 +197,89 @@ class _Sieve:
     events: int = 0
     refused: int = 0
     oldest_refused: datetime | None = None
-    earliest: datetime | None = None
-    latest: datetime | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    held: list[tuple[Identity, LogEvent]] = field(default_factory=list)
+    earliest: datetime = _LATEST
+    latest: datetime = _EARLIEST
+    since: datetime = _LATEST
+    until: datetime = _EARLIEST
+    held: list[Told] = field(default_factory=list)
 
     def batches(self, reading: Reading) -> Iterator[list[Row]]:
         """The rows that can go in at once; afterwards `held` has the rest: both ends, and what is known in part."""
         first: datetime | None = None
-        waiting: list[tuple[Identity, LogEvent]] = []
-        for identity, event in identified(reading):
-            if not self._takes(event):
+        waiting: list[Told] = []
+        whole = self.wanted.interval is None
+        for one in identified(reading):
+            identity, event = one
+            at = identity[0]
+            if not self.earliest <= at <= self.latest:
+                self.earliest, self.latest = min(at, self.earliest), max(at, self.latest)
+            if not whole and not self.wanted.takes(event):
                 continue
-            first = first or event.at
-            if event.at == first or identity in self.incomplete:
-                self.held.append((identity, event))
+            if not self.oldest <= at <= self.newest:
+                self._refuse(at)
                 continue
-            waiting.append((identity, event))
-            if len(waiting) >= BATCH:
-                # the last moments may turn out to be the end of the file
-                newest = max(identity.at for identity, _ in waiting[-BATCH:])
-                ready = [one for one in waiting if newest - one[0].at > TOGETHER]
-                if len(ready) < BATCH // 2 and len(waiting) < 4 * BATCH:
-                    continue
-                kept = [one for one in waiting if newest - one[0].at <= TOGETHER] if ready else []
-                yield self._rows(ready or waiting)
-                waiting = kept
-        ends = [one for one in waiting if edge_of(one[0].at, _first(reading), _last(reading))]
-        last = [one for one in waiting if _is_last(one[1], reading)]
-        self.held += ends + [one for one in last if one not in ends]
-        inside = [one for one in waiting if one not in ends and one not in last]
+            first = first or at
+            if at == first or (self.incomplete and identity in self.incomplete):
+                self.held.append(one)
+                continue
+            waiting.append(one)
+            if len(waiting) >= BATCH and (ready := _settled(waiting)):
+                yield self._rows(waiting[:ready])
+                del waiting[:ready]
+        inside: list[Told] = []
+        for one in waiting:
+            at_end = edge_of(one[0].at, _first(reading), _last(reading)) or _is_last(one[1], reading)
+            (self.held if at_end else inside).append(one)
+        self._count(self.held)
         if inside:
             yield self._rows(inside)
 
-    def _takes(self, event: LogEvent) -> bool:
-        at = event.at
-        if self.earliest is None or at < self.earliest:
-            self.earliest = at
-        if self.latest is None or at > self.latest:
-            self.latest = at
-        if not self.wanted.takes(event):
-            return False
-        if not self.oldest <= at <= self.newest:
-            self.refused += 1
-            self.oldest_refused = min(event.at, self.oldest_refused or event.at)
-            return False
-        self.events += 1
-        self.since = min(at, self.since or at)
-        self.until = max(at, self.until or at)
-        return True
+    def _refuse(self, at: datetime) -> None:
+        self.refused += 1
+        self.oldest_refused = min(at, self.oldest_refused or at)
 
-    def _rows(self, found: list[tuple[Identity, LogEvent]]) -> list[Row]:
+    def _rows(self, found: list[Told]) -> list[Row]:
+        self._count(found)
         return [row_of(event, identity[1], identity[2], self.file_id) for identity, event in found]
+
+    def _count(self, found: list[Told]) -> None:
+        self.events += len(found)
+        times = [identity[0] for identity, _ in found]
+        self.since = min(self.since, *times, _LATEST)
+        self.until = max(self.until, *times, _EARLIEST)
+
+
+def _settled(waiting: list[Told]) -> int:
+    """How many of the waiting can go: all but the last moments, which may turn out to be the end of the file.
+
+    A burst that is longer than those moments goes all the same before it fills memory.
+    """
+    newest = waiting[-1][0].at
+    ready = len(waiting)
+    while ready and abs(newest - waiting[ready - 1][0].at) <= TOGETHER:
+        ready -= 1
+    return ready or (len(waiting) if len(waiting) >= 4 * BATCH else 0)
 
 
 def _first(reading: Reading) -> datetime:
-    return reading.first_at or datetime.max.replace(tzinfo=UTC)
+    return reading.first_at or _LATEST
 
 
 def _last(reading: Reading) -> datetime:
-    return reading.last_at or datetime.min.replace(tzinfo=UTC)
+    return reading.last_at or _EARLIEST
 
 
 def _is_last(event: LogEvent, reading: Reading) -> bool:
     return event.offset + event.size >= reading.bytes_read
 
 
-async def _bulk(db: Database, sieve: _Sieve, reading: Reading, progress: Callable[[int], None]) -> int:
-    """Loads batch after batch, reading the next one while the server takes this one; returns how many rows were new."""
+async def _bulk(
+    db: Database, sieve: _Sieve, reading: Reading, progress: Callable[[int], None], *, known: bool
+) -> int:
+    """Loads batch after batch, reading the next one while the server takes this one; returns how many rows were new.
+
+    Until a row turns out to be there already nothing is staged; a `known` file, or a copy of one, is staged from then on.
+    """
     added = 0
     months: set[tuple[int, int]] = set()
     batches = sieve.batches(reading)
@@ -268,8 +288,12 @@ async def _bulk(db: Database, sieve: _Sieve, reading: Reading, progress: Callabl
         while (rows := await upcoming) is not None:
             upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
             await _make_partitions(db, rows, months)
-            async with db.transaction() as connection:
-                added += await logevents.insert_events(connection, rows)
+            if not known and await logevents.add_new(db, rows):
+                added += len(rows)
+            else:
+                known = True
+                async with db.transaction() as connection:
+                    added += await logevents.insert_events(connection, rows)
             progress(rows[-1].file_offset + rows[-1].file_size)
     finally:
         # a thread cannot be cancelled: it ends its batch, and only then may the file be closed
@@ -291,7 +315,7 @@ async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) ->
     """Loads what was held back; returns how many rows were new, and False where another load has meanwhile left
     something incomplete that this file may have whole.
     """
-    edges: dict[tuple[Edge, datetime, bytes], list[tuple[Identity, LogEvent]]] = defaultdict(list)
+    edges: dict[tuple[Edge, datetime, bytes], list[Told]] = defaultdict(list)
     rows: list[Row] = []
     for identity, event in sieve.held:
         last = _is_last(event, reading)
@@ -319,7 +343,7 @@ async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) ->
     return added, not any(_first(reading) <= one.at <= _last(reading) for one in foreign)
 
 
-def _filled_up(sieve: _Sieve, found: Sequence[tuple[Identity, LogEvent]], count: int) -> list[Row]:
+def _filled_up(sieve: _Sieve, found: Sequence[Told], count: int) -> list[Row]:
     """The rows beyond this file's own ones that make up the count: equal records, of which another file has some."""
     identity, event = found[-1]
     own = {identity.ordinal for identity, _ in found}

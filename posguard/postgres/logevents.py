@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncpg
 
 from posguard.model.log_event import Category, LogEvent
 from posguard.postgres.queries import queries
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
+    from posguard.postgres.pool import Database
+
 _BIGINT = 2**63
 _EXPONENT = 1000
 
 
 class Row(NamedTuple):
-    """One row of posguard.log_events: the table's columns in their order; `fields` is a JSON object as text."""
+    """One row of posguard.log_events: the table's columns in their order."""
 
     source: str
     at: datetime
@@ -41,7 +44,7 @@ class Row(NamedTuple):
     quantity: Decimal | None
     price: Decimal | None
     latency_ms: float | None
-    fields: str
+    fields: dict[str, str]
     file_id: int
     file_offset: int
     file_size: int
@@ -66,47 +69,82 @@ class StoredEdge:
 
 def row_of(event: LogEvent, content_hash: bytes, ordinal: int, file_id: int, *, complete: bool = True) -> Row:
     """The row of an event; what a column cannot hold (a NUL, half a character, an id of thirty digits) is replaced or left out."""
-    position_id = event.position_id
-    if position_id is not None and not -_BIGINT <= position_id < _BIGINT:
-        position_id = None
+    if _is_odd(event):
+        event = _mended(event)
     return Row(
         event.source,
         event.at,
         content_hash,
         ordinal,
         complete,
-        _text(event.kind),
-        event.category.value,
-        _text(event.level),
-        _text(event.module),
-        _text(event.message),
+        event.kind,
+        event.category,
+        event.level,
+        event.module,
+        event.message,
         event.pattern,
-        _text_or_none(event.symbol),
-        _text_or_none(event.exchange),
-        _text_or_none(event.side),
-        _text_or_none(event.status),
-        position_id,
-        _text_or_none(event.order_id),
-        _number(event.quantity),
-        _number(event.price),
+        event.symbol,
+        event.exchange,
+        event.side,
+        event.status,
+        event.position_id,
+        event.order_id,
+        event.quantity,
+        event.price,
         event.latency_ms,
-        json.dumps({_text(k): _text(v) for k, v in event.fields.items()}) if event.fields else "{}",
+        dict(event.fields) if event.fields else _NO_FIELDS,
         file_id,
         event.offset,
         event.size,
     )
 
 
+_NO_FIELDS: dict[str, str] = {}
+
+
+def _is_odd(event: LogEvent) -> bool:
+    """Whether a column cannot hold something of an event; all texts at once, since next to none are odd."""
+    said = f"{event.message}{event.module}{event.symbol}{event.exchange}{event.side}{event.status}{event.order_id}"
+    if event.fields:
+        said += "".join((*event.fields.keys(), *event.fields.values()))
+    if "\x00" in said or not (said.isascii() or _is_text(said)):
+        return True
+    if event.position_id is not None and not -_BIGINT <= event.position_id < _BIGINT:
+        return True
+    quantity, price = event.quantity, event.price
+    return (quantity is not None and _number(quantity) is None) or (
+        price is not None and _number(price) is None
+    )
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _mended(event: LogEvent) -> LogEvent:
+    position_id = event.position_id
+    if position_id is not None and not -_BIGINT <= position_id < _BIGINT:
+        position_id = None
+    texts = {
+        name: None if (text := getattr(event, name)) is None else _text(text)
+        for name in ("message", "module", "level", "symbol", "exchange", "side", "status", "order_id")
+    }
+    return replace(
+        event,
+        position_id=position_id,
+        quantity=_number(event.quantity),
+        price=_number(event.price),
+        fields={_text(key): _text(value) for key, value in event.fields.items()},
+        **texts,  # type: ignore[arg-type]  # texts where the event has texts
+    )
+
+
 def _text(text: str) -> str:
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    return text
-
-
-def _text_or_none(text: str | None) -> str | None:
-    return None if text is None else _text(text)
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _number(value: Decimal | None) -> Decimal | None:
@@ -120,9 +158,29 @@ async def make_partition(connection: Any, of_time: datetime) -> None:
     await queries("log_events").make_partition(connection, of_time=of_time)
 
 
+async def add_new(db: Database, rows: Sequence[Row]) -> bool:
+    """Adds rows of which none is expected to be there, in one transaction; False where one is, and then none was added."""
+    try:
+        async with db.transaction() as connection:
+            try:
+                await connection.copy_records_to_table(
+                    "log_events", schema_name="posguard", records=rows, columns=Row._fields
+                )
+            except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError) as error:
+                raise _ThereAlreadyError from error
+    except _ThereAlreadyError:
+        return False
+    return True
+
+
+class _ThereAlreadyError(Exception):
+    """Undoes the transaction of add_new."""
+
+
 async def insert_events(connection: Any, rows: Sequence[Row]) -> int:
     """Adds the rows that are not there, and returns how many that were; call it in a transaction that has no other staging."""
-    await _stage(connection, rows)
+    await queries("log_events").make_staging(connection)
+    await connection.copy_records_to_table("log_events_staging", records=rows, columns=Row._fields)
     return _affected(await queries("log_events").take_over(connection))
 
 
@@ -131,11 +189,6 @@ async def insert_last(connection: Any, rows: Sequence[Row]) -> int:
     added = await insert_events(connection, rows)
     await queries("log_events").complete(connection)
     return added
-
-
-async def _stage(connection: Any, rows: Sequence[Row]) -> None:
-    await queries("log_events").make_staging(connection)
-    await connection.copy_records_to_table("log_events_staging", records=rows, columns=Row._fields)
 
 
 def _affected(status: str) -> int:

@@ -3,23 +3,12 @@ SELECT posguard.make_log_partition(:of_time);
 
 -- name: make_staging!
 -- For one transaction, so that a pooler in transaction mode is fine.
-CREATE TEMPORARY TABLE log_events_staging (
-    source text, at timestamptz, content_hash bytea, ordinal bigint, complete boolean, kind text, category text, level text,
-    module text, message text, pattern text, symbol text, exchange text, side text, status text, position_id bigint,
-    order_id text, quantity numeric, price numeric, latency_ms double precision, fields text, file_id bigint,
-    file_offset bigint, file_size bigint
-) ON COMMIT DROP;
+CREATE TEMPORARY TABLE log_events_staging (LIKE posguard.log_events INCLUDING DEFAULTS) ON COMMIT DROP;
 
 -- name: take_over!
 -- In the order of the key: two loads of the same records at once wait for each other and never in a circle.
-INSERT INTO posguard.log_events (
-    source, at, content_hash, ordinal, complete, kind, category, level, module, message, pattern, symbol, exchange, side,
-    status, position_id, order_id, quantity, price, latency_ms, fields, file_id, file_offset, file_size
-)
-SELECT
-    source, at, content_hash, ordinal, complete, kind, category, level, module, message, pattern, symbol, exchange, side,
-    status, position_id, order_id, quantity, price, latency_ms, fields::jsonb, file_id, file_offset, file_size
-FROM pg_temp.log_events_staging
+INSERT INTO posguard.log_events
+SELECT * FROM pg_temp.log_events_staging
 ORDER BY source, at, content_hash, ordinal
 ON CONFLICT (source, at, content_hash, ordinal) DO NOTHING;
 
@@ -29,7 +18,7 @@ UPDATE posguard.log_events AS e
 SET
     complete = s.complete, kind = s.kind, category = s.category, message = s.message, pattern = s.pattern, symbol = s.symbol,
     exchange = s.exchange, side = s.side, status = s.status, position_id = s.position_id, order_id = s.order_id,
-    quantity = s.quantity, price = s.price, latency_ms = s.latency_ms, fields = s.fields::jsonb, file_id = s.file_id,
+    quantity = s.quantity, price = s.price, latency_ms = s.latency_ms, fields = s.fields, file_id = s.file_id,
     file_offset = s.file_offset, file_size = s.file_size
 FROM pg_temp.log_events_staging AS s
 WHERE
