@@ -68,6 +68,13 @@ bench-logs: install ## reading a bot's log of 1 GB beside ripgrep, the usual scr
 .PHONY: fuzz-logs
 fuzz-logs: install ## 100 000 broken logs, about ten minutes (FILES=, POSGUARD_SEED repeats a run)
 	@POSGUARD_FUZZ=$(or $(FILES),100000) $(PY) -m pytest tests/integration/test_logs_fuzz.py -q -s
+.PHONY: bench-load
+bench-load: install ## log events into PostgreSQL beside a bare COPY of the same rows (ARGS=--events N)
+	@$(PY) tools/bench_load.py $(ARGS)
+
+.PHONY: backfill-logs
+backfill-logs: install ## 30 days of archives through a running Airflow by `airflow backfill create`, counted, and again (ARGS=--days N)
+	@$(PY) tools/backfill_logs.py $(ARGS)
 
 .PHONY: fmt
 fmt: install ## put the code in its form

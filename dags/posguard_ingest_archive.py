@@ -1,6 +1,7 @@
 """### What the bot logged in a day, from archives.
 
-The same as `posguard_ingest_logs`, by the day: for logs that come in bulk, and to backfill months of them in a run a day:
+The same as `posguard_ingest_logs`, by the day: for logs that come in bulk, and to backfill months of them in a run a day
+(paused as installed; unpause it before):
 
     airflow backfill create --dag-id posguard_ingest_archive --from-date 2026-01-01 --to-date 2026-01-30 --max-active-runs 2
 
@@ -46,6 +47,7 @@ LOG_EVENTS = Asset(name="posguard_log_events", uri="posguard://log_events")
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
+    is_paused_upon_creation=True,
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=110),
     tags=["posguard", "logs"],

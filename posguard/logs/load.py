@@ -292,8 +292,7 @@ async def _bulk(
                 added += len(rows)
             else:
                 known = True
-                async with db.transaction() as connection:
-                    added += await logevents.insert_events(connection, rows)
+                added += await logevents.add_missing(db, rows)
             progress(rows[-1].file_offset + rows[-1].file_size)
     finally:
         # a thread cannot be cancelled: it ends its batch, and only then may the file be closed

@@ -162,6 +162,7 @@ async def add_new(db: Database, rows: Sequence[Row]) -> bool:
     """Adds rows of which none is expected to be there, in one transaction; False where one is, and then none was added."""
     try:
         async with db.transaction() as connection:
+            await queries("log_events").commit_later(connection)
             try:
                 await connection.copy_records_to_table(
                     "log_events", schema_name="posguard", records=rows, columns=Row._fields
@@ -177,16 +178,25 @@ class _ThereAlreadyError(Exception):
     """Undoes the transaction of add_new."""
 
 
-async def insert_events(connection: Any, rows: Sequence[Row]) -> int:
-    """Adds the rows that are not there, and returns how many that were; call it in a transaction that has no other staging."""
+async def add_missing(db: Database, rows: Sequence[Row]) -> int:
+    """Adds the rows that are not there in one transaction, and returns how many that were."""
+    async with db.transaction() as connection:
+        await queries("log_events").commit_later(connection)
+        return await _insert(connection, rows)
+
+
+async def _insert(connection: Any, rows: Sequence[Row]) -> int:
     await queries("log_events").make_staging(connection)
     await connection.copy_records_to_table("log_events_staging", records=rows, columns=Row._fields)
     return _affected(await queries("log_events").take_over(connection))
 
 
 async def insert_last(connection: Any, rows: Sequence[Row]) -> int:
-    """As insert_events, and what was the end of a file before and is known better now is completed."""
-    added = await insert_events(connection, rows)
+    """Adds the rows that are not there, and completes what was the end of a file before and is known better now.
+
+    Returns how many were added; call it in a transaction, once.
+    """
+    added = await _insert(connection, rows)
     await queries("log_events").complete(connection)
     return added
 

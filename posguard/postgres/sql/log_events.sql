@@ -1,6 +1,10 @@
 -- name: make_partition$
 SELECT posguard.make_log_partition(:of_time);
 
+-- name: commit_later!
+-- A batch need not be on disk when the next one begins: the transaction that ends the load waits for all before it.
+SET LOCAL synchronous_commit TO off;
+
 -- name: make_staging!
 -- For one transaction, so that a pooler in transaction mode is fine.
 CREATE TEMPORARY TABLE log_events_staging (LIKE posguard.log_events INCLUDING DEFAULTS) ON COMMIT DROP;
