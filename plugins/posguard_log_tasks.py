@@ -121,6 +121,7 @@ async def _load(
                 retention=settings.log_retention,
                 interval=interval,
                 opener=open_remote if "://" in path else None,
+                size=remote_size(path),
                 program="airflow",
                 external_id=name,
             )
@@ -181,6 +182,13 @@ def remote_paths(source: LogSource) -> dict[str, int | None]:
             raise LogError(said, hint="Check the path, or POSGUARD_LOG_SOURCES.")
         found |= {str(one): one.stat().st_size for one in named}
     return {path: found[path] for path in files_of(found)} if found else {}
+
+
+def remote_size(path: str) -> int | None:
+    """The size of a file on object storage; None for a local one."""
+    from airflow.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(path).stat().st_size if "://" in path else None
 
 
 def open_remote(path: str) -> BinaryIO:

@@ -43,7 +43,7 @@ def main() -> int:
     """Prints the figures."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--days", type=int, default=30)
-    options.add_argument("--runs", type=int, default=4, help="runs at once")
+    options.add_argument("--runs", type=int, default=2, help="runs at once")
     asked = options.parse_args()
     folder = Path(mkdtemp(prefix="posguard-backfill-"))
     folder.chmod(0o755)

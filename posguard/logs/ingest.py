@@ -79,6 +79,7 @@ async def ingest_file(
     retention: timedelta,
     interval: Interval | None = None,
     opener: Opener | None = None,
+    size: int | None = None,
     patterns: Sequence[Pattern] | None = None,
     program: str = "cli",
     external_id: str = "",
@@ -86,9 +87,10 @@ async def ingest_file(
 ) -> Ingested:
     """Loads a file's records of an interval and its late lines; all its records without one. Again is fine.
 
-    `opener` opens what is no local file. Raises LogError where the file cannot be read; nothing was loaded.
+    `opener` opens what is no local file, and `size` is that file's. Raises LogError where the file cannot be read; nothing was
+    loaded.
     """
-    file = await asyncio.to_thread(look_at, source, path, opener)
+    file = await asyncio.to_thread(look_at, source, path, opener, size)
     reading = FileReading(source, path, opener=opener, patterns=patterns)
     loaded = await load_file(
         db,
