@@ -68,8 +68,11 @@ def test_the_schemas_are_made_before_anything_starts():
 
 
 def test_volumes_are_declared_and_ports_are_loopback_only():
-    used = {mount.split(":")[0] for body in SERVICES.values() for mount in body.get("volumes", ())}
-    assert used == set(COMPOSE["volumes"])
+    mounts = {mount for body in SERVICES.values() for mount in body.get("volumes", ())}
+    bound = {mount for mount in mounts if mount.startswith("${")}
+    assert {mount.split(":")[0] for mount in mounts - bound} == set(COMPOSE["volumes"])
+    assert bound == {"${BOT_LOGS_FOLDER:-./bot-logs}:/opt/airflow/bot-logs:ro"}  # nobody writes into the bot's logs
+    assert bound <= set(SERVICES["airflow-worker"]["volumes"])
     ports = [port for body in SERVICES.values() for port in body.get("ports", ())]
     assert ports == ["127.0.0.1:${AIRFLOW_UI_PORT:-8080}:8080"]
 
