@@ -71,7 +71,9 @@ def test_volumes_are_declared_and_ports_are_loopback_only():
     mounts = {mount for body in SERVICES.values() for mount in body.get("volumes", ())}
     bound = {mount for mount in mounts if mount.startswith("${")}
     assert {mount.split(":")[0] for mount in mounts - bound} == set(COMPOSE["volumes"])
-    assert bound == {"${BOT_LOGS_FOLDER:-./bot-logs}:/opt/airflow/bot-logs:ro"}  # nobody writes into the bot's logs
+    assert bound == {
+        "${BOT_LOGS_FOLDER:-./bot-logs}:/opt/airflow/bot-logs:ro"
+    }  # nobody writes into the bot's logs
     assert bound <= set(SERVICES["airflow-worker"]["volumes"])
     ports = [port for body in SERVICES.values() for port in body.get("ports", ())]
     assert ports == ["127.0.0.1:${AIRFLOW_UI_PORT:-8080}:8080"]
