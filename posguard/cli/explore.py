@@ -24,8 +24,8 @@ def explore(
         typer.Option(
             "--actors",
             metavar="LIST",
-            help="Two to four of signal, synchroniser, cleanup, recovery: signal,synchroniser. Without it: each pair "
-            "with a signal, and five larger sets, with a steady and with a falling price.",
+            help="Two to four of signal, synchroniser, cleanup, recovery, close, move_stop, apply: signal,synchroniser. "
+            "Without it: thirteen pairs, five larger sets, and five with a cleanup's plan.",
         ),
     ] = "",
     core: Annotated[

@@ -21,6 +21,7 @@ from posguard.trading import before_send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from decimal import Decimal
 
     from posguard.exchange.gateway import TradingGateway
     from posguard.race.signal import Opened, Signal
@@ -81,6 +82,18 @@ class Whole:
         """One pass over unfinished rows."""
         await self._optional("cleanup")
 
+    async def apply(self) -> None:
+        """A pass, a plan of what it found, and the plan carried out."""
+        await self._optional("apply")
+
+    async def close_position(self, position_id: int) -> None:
+        """Close one position."""
+        await self._optional("close_position", position_id)
+
+    async def move_stop(self, position_id: int, trigger: Decimal) -> None:
+        """Move one position's stop-loss."""
+        await self._optional("move_stop", position_id, trigger)
+
     async def recover(self) -> None:
         """One pass over what is unfinished, as at the core's start or once in a while."""
         await self._optional("recover")
@@ -97,9 +110,9 @@ class Whole:
         """Whether the core has a step of its own."""
         return hasattr(self._core, step)
 
-    async def _optional(self, step: str) -> None:
+    async def _optional(self, step: str, *values: Any) -> None:
         if work := getattr(self._core, step, None):
-            await work()
+            await work(*values)
 
 
 def defective(world: CoreWorld) -> RaceCore:

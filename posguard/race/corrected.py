@@ -11,12 +11,15 @@ from pydantic import SecretStr
 
 from posguard.model.position import INTERMEDIATE
 from posguard.postgres.pool import Database
+from posguard.race.cleaning import clean
 from posguard.race.queries import queries
 from posguard.race.signal import Ended, Opened, Timings
 from posguard.race.timing import TimedDatabase, timed
 from posguard.trading import CoreSettings, OpenRequest, Result, TradingCore
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from posguard.race.cores import CoreWorld
     from posguard.race.signal import Signal
 
@@ -39,6 +42,7 @@ class CorrectedCore:
 
     def __init__(self, world: CoreWorld, database: Database, settings: CoreSettings) -> None:
         self._database = database
+        self._venue = world.venue
         self._core = TradingCore(TimedDatabase(database), [world.venue], settings)
         self._sql = queries("corrected")
 
@@ -76,6 +80,18 @@ class CorrectedCore:
         async with self._database.connection() as connection:
             await self._sql.fail_unsent(connection)
         await self._core.recover()
+
+    async def apply(self) -> None:
+        """The cleanup of posguard.cleanup, plan and all."""
+        await clean(self._database, self._venue)
+
+    async def close_position(self, position_id: int) -> None:
+        """TradingCore.close."""
+        await self._core.close(position_id, "the target was reached")
+
+    async def move_stop(self, position_id: int, trigger: Decimal) -> None:
+        """TradingCore.move_stop."""
+        await self._core.move_stop(position_id, trigger)
 
     async def settle(self) -> None:
         """Recovery and synchroniser until every row is at rest, or flagged for a person."""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from posguard.race.explore_actors import LARGER, PAIRS, Cast, tables_of
+from posguard.race.explore_actors import APPLYING, LARGER, PAIRS, Cast, Part, tables_of
 from posguard.race.explore_world import Lane, Play, own_lanes
 from posguard.race.schedules import Choice, Sample, Script, Tree, cost, normal_form, shorter, write_script
 
@@ -49,9 +49,11 @@ class Aim:
 
 
 def usual_casts() -> tuple[Cast, ...]:
-    """Every pair, with a steady and with a falling price, and the larger casts."""
-    pairs = [Cast(parts, slump) for parts in PAIRS for slump in (False, True)]
-    return (*pairs, *(Cast(parts, slump) for parts in LARGER for slump in (False, True)))
+    """Every pair, with a steady and with a falling price where somebody buys, the larger casts, and those with a plan."""
+    every = (*PAIRS, *LARGER, *APPLYING)
+    return tuple(
+        Cast(parts, slump) for parts in every for slump in (False, True) if not slump or Part.SIGNAL in parts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class _Exploration:
     async def run(self) -> Tally:
         began = time.monotonic()
         tally, aim = self._tally, self._aim
-        if len(tally.cast.parts) == 2:
+        if tally.cast.walked:
             await self._walk()
             if not tally.every:
                 await self._draw(max(aim.limit // _SAMPLE_SHARE, 1), deaths=0.0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SYMBOL = "TESTUSDT"
 QUANTITY = Decimal("61.8")
-_PRICE, _STOP = Decimal(1), Decimal("0.95")
+_PRICE, _STOP, _NEARER = Decimal(1), Decimal("0.95"), Decimal("0.97")
 # Long enough for every lease and every T there is.
 _LONG = 3600.0
 _MOST_ACTORS = 4
@@ -38,6 +38,9 @@ class Part(StrEnum):
     SYNCHRONISER = "synchroniser"
     CLEANUP = "cleanup"
     RECOVERY = "recovery"
+    CLOSE = "close"
+    MOVE_STOP = "move_stop"
+    APPLY = "apply"
 
     @property
     def short(self) -> str:
@@ -45,8 +48,43 @@ class Part(StrEnum):
         return _SHORT[self]
 
 
-_SHORT = {Part.SIGNAL: "sig", Part.SYNCHRONISER: "sync", Part.CLEANUP: "clean", Part.RECOVERY: "rec"}
-PAIRS = tuple((Part.SIGNAL, other) for other in Part)
+_SHORT = {
+    Part.SIGNAL: "sig",
+    Part.SYNCHRONISER: "sync",
+    Part.CLEANUP: "clean",
+    Part.RECOVERY: "rec",
+    Part.CLOSE: "close",
+    Part.MOVE_STOP: "move",
+    Part.APPLY: "apply",
+}
+# Parts that work on a position which stands before anybody begins, and the method that a core needs for them.
+STANDING = {Part.CLOSE: "close_position", Part.MOVE_STOP: "move_stop"}
+_BESIDE_A_SIGNAL = (
+    Part.SIGNAL,
+    Part.SYNCHRONISER,
+    Part.CLEANUP,
+    Part.RECOVERY,
+    Part.CLOSE,
+    Part.MOVE_STOP,
+)
+PAIRS = (
+    *((Part.SIGNAL, other) for other in _BESIDE_A_SIGNAL),
+    (Part.CLOSE, Part.CLOSE),
+    (Part.CLOSE, Part.MOVE_STOP),
+    (Part.CLOSE, Part.SYNCHRONISER),
+    (Part.CLOSE, Part.RECOVERY),
+    (Part.MOVE_STOP, Part.MOVE_STOP),
+    (Part.MOVE_STOP, Part.SYNCHRONISER),
+    (Part.MOVE_STOP, Part.RECOVERY),
+)
+# A plan is drawn and carried out in so many steps that its schedules can only be drawn.
+APPLYING = (
+    (Part.SIGNAL, Part.APPLY),
+    (Part.CLOSE, Part.APPLY),
+    (Part.MOVE_STOP, Part.APPLY),
+    (Part.SIGNAL, Part.SYNCHRONISER, Part.APPLY),
+    (Part.SIGNAL, Part.RECOVERY, Part.APPLY),
+)
 LARGER = (
     (Part.SIGNAL, Part.SIGNAL, Part.SYNCHRONISER),
     (Part.SIGNAL, Part.SYNCHRONISER, Part.CLEANUP),
@@ -71,6 +109,16 @@ class Cast:
             number = 1 + sum(name.rstrip("0123456789") == part.short for name in names)
             names.append(f"{part.short}{number}")
         return tuple(names)
+
+    @property
+    def stands(self) -> bool:
+        """Whether a position stands before anybody begins."""
+        return bool(set(self.parts) & set(STANDING))
+
+    @property
+    def walked(self) -> bool:
+        """Whether every schedule of it can be run: two actors, neither of whom has a plan drawn."""
+        return len(self.parts) == 2 and Part.APPLY not in self.parts
 
     @property
     def title(self) -> str:
@@ -112,20 +160,50 @@ async def core_for(core: str, actor: Actor, pool: ActorPool, venue: Any, dsn: st
     return await build(core, world)
 
 
-def work_of(
-    part: Part, name: str, core: Whole, exchange: str, age: Callable[[], Awaitable[None]]
-) -> Callable[[], Any]:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an actor finds: the exchange, the row of the position that stands, and the step in which time passes for the others."""
+
+    exchange: str
+    standing: int | None
+    age: Callable[[], Awaitable[None]]
+
+
+def work_of(part: Part, name: str, core: Whole, found: Setting) -> Callable[[], Any]:
     """What an actor of this part does with its core."""
-    match part:
-        case Part.SIGNAL:
-            signal = Signal(name, SYMBOL, QUANTITY, _PRICE, _STOP, exchange=exchange)
-            return lambda: core.open(signal)
-        case Part.SYNCHRONISER:
-            return core.synchronise
-        case Part.CLEANUP:
-            return core.cleanup
-        case Part.RECOVERY:
-            return lambda: _late_recovery(core, age)
+    row: Any = found.standing
+    works: dict[Part, Callable[[], Any]] = {
+        Part.SIGNAL: lambda: core.open(_signal(name, found.exchange)),
+        Part.SYNCHRONISER: core.synchronise,
+        Part.CLEANUP: core.cleanup,
+        Part.RECOVERY: lambda: _late_recovery(core, found.age),
+        Part.CLOSE: lambda: core.close_position(row),
+        Part.MOVE_STOP: lambda: core.move_stop(row, _NEARER),
+        Part.APPLY: core.apply,
+    }
+    return works[part]
+
+
+def _signal(name: str, exchange: str) -> Signal:
+    return Signal(name, SYMBOL, QUANTITY, _PRICE, _STOP, exchange=exchange)
+
+
+async def stand(core: Whole, exchange: str) -> int:
+    """The row of a position that stands protected. Raises UsageError where the core cannot open one."""
+    opened = await core.open(_signal("stands", exchange))
+    if opened.ended is not Ended.ACTIVE or opened.row_id is None:
+        raise UsageError(f"The core could not open the position that is to stand: {opened}.")
+    return opened.row_id
+
+
+def check_parts(cast: Cast, core: Whole, name: str) -> None:
+    """Raises UsageError where a core lacks what a part needs: an actor that does nothing would prove nothing."""
+    needed = {**STANDING, Part.APPLY: "apply"}
+    for part in cast.parts:
+        if part in needed and not core.has(needed[part]):
+            raise UsageError(
+                f"--core {name} has no `{needed[part]}`, which the actor {part} needs. Nothing was run."
+            )
 
 
 async def _late_recovery(core: Whole, age: Callable[[], Awaitable[None]]) -> None:

@@ -25,9 +25,12 @@ from posguard.race.explore_actors import (
     SYMBOL,
     Cast,
     Part,
+    Setting,
     ageing,
+    check_parts,
     core_for,
     gate_of,
+    stand,
     tables_of,
     told_by,
     work_of,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from posguard.race.schedules import Chooser
 
 _FALLEN = Decimal("0.93")
+_DISTURBING = frozenset({Part.CLEANUP, Part.RECOVERY, Part.CLOSE, Part.APPLY})
 _ROUNDS = 8
 _TIDY_EVERY = 400
 _OPTIONS = {
@@ -183,12 +187,13 @@ class Lane:
     async def run(self, chooser: Chooser) -> Outcome:
         """One schedule from the beginning to quiet, judged. One that the chooser broke off is not judged."""
         await self._reset()
+        standing = await self._stand()
         works = {}
         for part, actor in zip(self.play.cast.parts, self._actors, strict=True):
             pool = self._pools[actor.name]
             core = await self._core(actor)
             age = ageing(actor, pool, self._age, [one for one in self._actors if one is not actor])
-            works[actor.name] = work_of(part, actor.name, core, self.play.exchange, age)
+            works[actor.name] = work_of(part, actor.name, core, Setting(self.play.exchange, standing, age))
         async with asyncio.timeout(120):
             trace = await Stage(self._actors, _Watch(self._admin, self._actors)).run(works, chooser)
         if not trace.complete:
@@ -216,8 +221,15 @@ class Lane:
         clear(self._simulator.book, exchange, [SYMBOL])
         if not self.play.http:
             self._venue.slumps.clear()
-            if self.play.cast.slump:
-                self._venue.slumps[SYMBOL] = _FALLEN
+
+    async def _stand(self) -> int | None:
+        """Before anybody begins: the position that some parts need, then the price that is to fall."""
+        core = await self._core(self._settler)
+        check_parts(self.play.cast, core, self.play.core)
+        standing = await stand(core, self.play.exchange) if self.play.cast.stands else None
+        if self.play.cast.slump and not self.play.http:
+            self._venue.slumps[SYMBOL] = _FALLEN
+        return standing
 
     async def _settle(self) -> tuple[list[RowFact], BookFact]:
         """After lease and T: recovery and synchroniser, until a round changes nothing."""
@@ -252,13 +264,15 @@ class Lane:
 def due_of(cast: Cast, rows: Sequence[RowFact], told: dict[str, Opened | None], *, crashed: bool) -> Due:
     """What is legitimate: an entry for each signal that was not told otherwise, and closing what rows say was closed.
 
-    Where nobody died, no time passed and nobody cleans up, nothing is to be closed and one signal has to open.
+    Where nobody died, no time passed and nobody closes or cleans up, nothing is to be closed, and one signal has to open where
+    no position stood before.
     """
-    signals = sum(part is Part.SIGNAL for part in cast.parts)
+    signals = sum(part is Part.SIGNAL for part in cast.parts) + cast.stands
     without = sum(one is not None and one.ended in {Ended.EXISTING, Ended.FAILED} for one in told.values())
-    undisturbed = not crashed and not cast.slump and not {Part.CLEANUP, Part.RECOVERY} & set(cast.parts)
+    undisturbed = not crashed and not cast.slump and not _DISTURBING & set(cast.parts)
     given_up = sum((row.quantity for row in rows if row.status in {"rolled_back", "closed"}), Decimal(0))
-    return Due(signals - without, Decimal(0) if undisturbed else given_up, opens=undisturbed)
+    opens = undisturbed and not cast.stands
+    return Due(signals - without, Decimal(0) if undisturbed else given_up, opens=opens)
 
 
 def _fact(row: Any) -> RowFact:

@@ -133,6 +133,8 @@ class Actor:
             self.result = await work
         except DiedError:
             pass
+        except BaseExceptionGroup as group:  # of the actor's own tasks
+            self.error = group.split(DiedError)[1]
         except Exception as error:  # noqa: BLE001 - what comes out of an actor is judged, not raised
             self.error = error
 

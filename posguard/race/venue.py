@@ -108,8 +108,8 @@ class InProcessVenue:
     def _account(self) -> Account:
         return self._book.account(_venue(self._id), self._id.account)
 
-    async def snapshot(self) -> VenueSnapshot:
-        """One look, always complete: the book is read at one instant."""
+    async def snapshot(self, symbol: str = "") -> VenueSnapshot:  # noqa: ARG002 - the whole book costs no more
+        """One look, always complete: the book is read at one instant, whatever symbol is asked for."""
         began = datetime.now(UTC)
         await self._travel()
         account, markets = self._account, self._markets()

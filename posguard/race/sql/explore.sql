@@ -28,13 +28,17 @@ DELETE FROM monitoring.positions;
 DELETE FROM posguard.transitions;
 DELETE FROM posguard.protection_gaps;
 DELETE FROM posguard.alert_outbox;
+DELETE FROM posguard.cleanup_actions;
+DELETE FROM posguard.plan_lines;
+DELETE FROM posguard.plans;
 SET session_replication_role = origin;
 
 -- name: tidy_old!
 VACUUM monitoring.positions;
 
 -- name: tidy_upgraded!
-VACUUM monitoring.positions, posguard.transitions, posguard.protection_gaps, posguard.alert_outbox;
+VACUUM monitoring.positions, posguard.transitions, posguard.protection_gaps, posguard.alert_outbox, posguard.plans,
+posguard.plan_lines, posguard.cleanup_actions;
 
 -- name: rows_old
 SELECT
