@@ -109,8 +109,10 @@ async def _load(
     settings: Settings, group: Mapping[str, Any], interval: Interval | None, name: str
 ) -> list[Ingested]:
     from posguard.logs.ingest import declared, ingest_file
+    from posguard.logs.patterns import load_patterns
     from posguard.postgres.pool import Database
 
+    patterns = load_patterns(settings.log_patterns)
     (source,) = declared(settings.log_sources, [group["source"]])
     async with await Database.open(settings.dsn, application="posguard dag", size=2) as db:
         return [
@@ -122,6 +124,7 @@ async def _load(
                 interval=interval,
                 opener=open_remote if "://" in path else None,
                 size=remote_size(path),
+                patterns=patterns,
                 program="airflow",
                 external_id=name,
             )

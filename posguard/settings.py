@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     log_sources: tuple[LogSource, ...] = Field(
         (), description="the bot's logs, as a JSON list of name, paths and zone"
     )
+    log_patterns: str = Field(
+        "", description="a file of patterns for the bot's logs, beside the shipped ones; docs/logs.md"
+    )
     log_retention_days: int = Field(
         90, ge=7, le=3650, description="days that loaded log events are kept; older records are not loaded"
     )

@@ -17,6 +17,7 @@ from posguard.cli import (
     explore_shapes,
     investigation_shapes,
     logs_load_shapes,
+    logs_patterns_shapes,
     logs_shapes,
     race_shapes,
     shapes,
@@ -80,6 +81,8 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard logs analyze", logs_shapes.LogAnalysis),
     ("posguard logs investigate", investigation_shapes.InvestigationReport),
     ("posguard logs load", logs_load_shapes.LogLoad),
+    ("posguard logs patterns", logs_patterns_shapes.PatternList),
+    ("posguard logs patterns --check", logs_patterns_shapes.PatternCheck),
     ("posguard logs retain", logs_load_shapes.LogRetention),
 )
 

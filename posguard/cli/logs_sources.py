@@ -90,10 +90,11 @@ def declared_sources(*, demo: bool) -> tuple[LogSource, ...]:
 
 
 def chosen_patterns(file: Path | None) -> Sequence[Pattern]:
-    """The shipped patterns with those of the user's file. Raises LogError that names what is wrong in it."""
+    """The shipped patterns with those of the user's file, or of the setting's. Raises LogError that names what is wrong in it."""
     from posguard.logs.patterns import load_patterns
+    from posguard.settings import load_settings
 
-    return load_patterns(file)
+    return load_patterns(file or load_settings().log_patterns)
 
 
 def _covering(path: str, declared: Sequence[LogSource]) -> LogSource:

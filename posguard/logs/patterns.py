@@ -160,7 +160,7 @@ def _pattern(entry: dict[str, Any], path: str, name: str) -> Pattern:
         body=_compiled(path, name, entry["body"]) if entry.get("body") else None,
         example=entry.get("example", ""),
         says=dict(says),
-        origin=path,
+        origin="posguard" if path == str(SHIPPED) else path,
     )
 
 
