@@ -12,6 +12,7 @@ from posguard.logs.sources import Opener, is_plain, open_log
 _REACH = 256 << 10
 _RECORD = 1 << 20
 _PIECE = 1 << 20
+_BYTE_ORDER = b"\xef\xbb\xbf"
 
 
 def lines_around(
@@ -25,7 +26,7 @@ def lines_around(
     size = min(size, _RECORD)
     text = _slice(path, start, offset - start + size + _REACH, opener)
     at, end = offset - start, offset - start + size
-    earlier = text[:at].splitlines()
+    earlier = text[:at].removeprefix(_BYTE_ORDER).splitlines()
     if start and earlier:
         earlier = earlier[1:]
     later = text[end:].splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from posguard.logs.headers import FOLLOWED, HEADER_GROUPS, OPENED
 from posguard.logs.patterns import SHORTEST, Pattern
@@ -77,7 +78,7 @@ class Finder:
         plain = bool(meant) and level < 0 and not body and not any(p.spans for p in meant)
         proof, places = _together(numbers, meant) if plain else (None, ())
         leads = bool(meant) and all(
-            constant(p).startswith(p.literal) and word.startswith(p.literal) for p in meant
+            constant(p.regex.pattern).startswith(p.literal) and word.startswith(p.literal) for p in meant
         )
         one_line = not any(_MAY_CROSS.search(_WITHIN.sub(b"", p.regex.pattern)) for p in meant)
         return Lane(word, numbers, level, body, leads, one_line, proof, places)
@@ -116,7 +117,7 @@ def _may_mean(hit: bytes, pattern: Pattern) -> bool:
     least = 2 if other[:1].isalnum() else 1
     ends = [len(hit) - size for size in range(least, min(len(hit), len(other))) if hit.endswith(other[:size])]
     inner = [hit.find(other)] if other in hit else []
-    known = constant(pattern)
+    known = constant(pattern.regex.pattern)
     place = known.find(other)
     if place < 0 or not hit[:1].isalnum():
         return bool(ends or inner) or hit in other
@@ -128,9 +129,9 @@ def _agree(one: bytes, other: bytes) -> bool:
     return one[:size] == other[:size]
 
 
-def constant(pattern: Pattern) -> bytes:
-    """The words that every message of the pattern begins with, as far as they are plain to see."""
-    text = pattern.regex.pattern
+@cache
+def constant(text: bytes) -> bytes:
+    """The words that every message of an expression begins with, as far as they are plain to see."""
     outer, inner = b"", re.sub(rb"\\.|\[[^\]]*\]", b"", text)
     while outer != inner:
         outer, inner = inner, re.sub(rb"\([^()]*\)", b"", inner)

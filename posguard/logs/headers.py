@@ -13,7 +13,7 @@ _DASHES = rb" - (\S++) - ([A-Z]{3,10}+) - "
 _BARS = rb" \| ([A-Z]{3,10}+) *+\| (\S++) - "
 # A line that begins so begins a record, whether the rest of its header is one of the two or another module's own.
 _BEGINS = _MARK + rb"(" + _TIME + rb")(?:\d{3})? [-|] "
-_NEXT_BEGINS = rb"\n(?=\x00*" + _TIME + rb"(?:\d{3})? [-|] )"
+_THEN_BEGINS = rb"(?=" + _TIME + rb"(?:\d{3})? [-|] )"
 _HEADER = rb"(" + _TIME + rb")(?:\d{3})?+(?:" + _DASHES + rb"|" + _BARS + rb")"
 # An emoji, what became of one in another code page, blanks and line ends may stand between the header and the words.
 _ORNAMENT = rb"[\xe2\xe3\xef\xf0\x80-\xbf? \r\n]{0,32}+"
@@ -21,7 +21,7 @@ _ORNAMENT = rb"[\xe2\xe3\xef\xf0\x80-\xbf? \r\n]{0,32}+"
 # The groups: time, module, level of the first format; level and place of the second.
 HEADER_GROUPS = 5
 OPENED = _HEADER + _ORNAMENT
-FOLLOWED = rb"(" + _NEXT_BEGINS + rb")?"
+FOLLOWED = rb"(\n" + _THEN_BEGINS + rb")?"
 # What may stand before a header at the beginning of its line: NUL bytes, and in a file's first line a byte order mark.
 MARKS = frozenset(b"\x00\xef")
 
@@ -34,23 +34,30 @@ LEVELS = re.compile(
     + _TIME
     + rb"(?:\d{3})?+(?: - \S++ - ([A-Z]{3,10}+) - | \| ([A-Z]{3,10}+) *+\| \S++ - )"
 )
-_NEXT = re.compile(_NEXT_BEGINS)
+_NEXT = re.compile(rb"[\n\x00]" + _THEN_BEGINS)
+_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?" + _THEN_BEGINS)
 
 # The longest header that is looked for, in bytes: what is carried over where a block ends within one.
 LONGEST = 600
 
 
+def first_header(buffer: bytearray, end: int) -> int:
+    """Where a file's first record begins in `buffer[:end]`, which is the file's beginning, or -1."""
+    return 0 if _FIRST.match(buffer, 0, end) else next_header(buffer, 0, end)
+
+
 def next_header(buffer: bytearray, start: int, end: int) -> int:
-    """Where the next line that begins a record stands in [start, end), or -1. `start` itself is not tried."""
+    """Where the next record begins in [start, end), after a line end or NUL bytes, or -1. `start` itself is not tried."""
     found = _NEXT.search(buffer, start, end)
     return -1 if found is None else found.start() + 1
 
 
 def last_header(buffer: bytearray, end: int) -> int:
-    """Where the last line that begins a record stands before `end`, or -1; the buffer's own beginning does not count."""
+    """Where the last record with a line of its own begins before `end`, or -1; the buffer's own beginning does not count."""
     limit = end
     while (at := buffer.rfind(b"\n", 0, limit)) >= 0:
-        if BEGINNING.match(buffer, at + 1, end) is not None:
-            return at + 1
+        found = BEGINNING.match(buffer, at + 1, end)
+        if found is not None:
+            return found.start(1)
         limit = at
     return -1

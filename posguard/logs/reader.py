@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import BinaryIO
 
-from posguard.logs.headers import BEGINNING, LONGEST, last_header, next_header
+from posguard.logs.headers import LONGEST, first_header, last_header, next_header
 
 BLOCK = 1 << 20
 # A record longer than this is kept by its beginning; the rest of it is skipped and counted.
@@ -68,6 +68,7 @@ class Reader:
         self._largest = max(largest, 2 * block)
         self._buffer = bytearray(2 * block)
         self._filled = 0
+        self._passed = 0
         self._base = first
         self._seeking = _Seeking.MIDDLE if first else _Seeking.START
 
@@ -95,7 +96,8 @@ class Reader:
         room = min(self._block, len(self._buffer) - self._filled)
         if self._stop is not None:
             # The last record may go on behind the part's end, seldom far.
-            room = min(room, max(self._stop - self._base - self._filled, 0) + _BEHIND)
+            ahead = max(self._stop - self._base - self._filled, 0)
+            room = min(room, ahead or max(_BEHIND, self._filled))
         with memoryview(self._buffer) as view:
             got = self._stream.readinto(view[self._filled : self._filled + room]) or 0  # type: ignore[attr-defined]
         self._filled += got
@@ -112,19 +114,19 @@ class Reader:
         """Drops what stands before the next header and counts it; whether there is one, so that the buffer begins with it."""
         if self._seeking is _Seeking.START and self._filled < LONGEST and not at_end:
             return False
-        header = next_header(self._buffer, 0, self._filled)
-        if self._seeking is _Seeking.START and BEGINNING.match(self._buffer, 0, self._filled):
-            header = 0
+        begins = first_header if self._seeking is _Seeking.START and not self._passed else _next_in
+        header = begins(self._buffer, self._filled)
         if header >= 0:
             self._pass_over(header)
             self._seeking = _Seeking.NOTHING
         elif at_end:
             self._pass_over(self._filled)
-        elif self._filled > LONGEST and self._filled + self._block > len(self._buffer):
+        elif self._filled > LONGEST:
             self._pass_over(self._filled - LONGEST)
         return header >= 0
 
     def _pass_over(self, size: int) -> None:
+        self._passed += size
         if self._seeking is _Seeking.START:
             self.headless += size
         elif self._seeking is _Seeking.GIANT:
@@ -138,3 +140,7 @@ class Reader:
         self._buffer[:left] = self._buffer[size : self._filled]
         self._filled = left
         self._base += size
+
+
+def _next_in(buffer: bytearray, end: int) -> int:
+    return next_header(buffer, 0, end)

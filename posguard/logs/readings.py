@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posguard.logs.extract import extract
-from posguard.logs.headers import BEGINNING, next_header
+from posguard.logs.headers import first_header
 from posguard.logs.load import LogFile
 from posguard.logs.sources import Opener, open_log
 
@@ -35,7 +35,7 @@ def look_at(source: LogSource, path: str, opener: Opener | None = None, size: in
         with memoryview(head) as view:
             while filled < HEAD and (got := stream.readinto(view[filled:])):  # type: ignore[attr-defined]
                 filled += got
-    start = 0 if BEGINNING.match(head, 0, filled) else max(next_header(head, 0, filled), 0)
+    start = max(first_header(head, filled), 0)
     end = head.find(b"\n", start, filled)
     line = bytes(head[start : end if end >= 0 else filled]).strip(b"\r\n\x00 ")
     if opener is None and size is None:

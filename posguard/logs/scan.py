@@ -223,7 +223,7 @@ class Scanner:
         header = OPENING.match(buffer, line, end)
         if header is None:
             return False
-        record.start, record.header, record.message, record.best = line, header, header.end(), best
+        record.start, record.header, record.message, record.best = header.start(1), header, header.end(), best
         following = next_header(buffer, header.end(header.lastindex or 1), end)
         record.end = end if following < 0 else following
         stop = min(record.end, record.message + MESSAGE)
