@@ -52,6 +52,13 @@ Export = Annotated[
     typer.Option("--export", metavar="FILE", help="Write it there; .json, .csv or .html chooses the format."),
 ]
 AsFormat = Annotated[Format | None, typer.Option("--format", help="text by default.")]
+Levels = Annotated[
+    bool | None,
+    typer.Option(
+        "--levels/--no-levels",
+        help="Count all records, and by level: several times as slow. By default with JSON and HTML alone.",
+    ),
+]
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Every race, the ten lines around each error, events by kind.")
 ]
@@ -68,6 +75,7 @@ def analyze(
     exchange: OneExchange = None,
     export: Export = None,
     as_format: AsFormat = None,
+    levels: Levels = None,
     verbose: Verbose = False,
     patterns: PatternsFile = None,
     demo: OnDemo = False,
@@ -90,8 +98,9 @@ def analyze(
     scope = Scope(exchange or "", symbol or "")
     window = _moment("--from", since), _moment("--to", until)
     known = chosen_patterns(patterns)
-    read = _extractions(readings(paths or [], zone, demo=demo), window, lines, known, levels=True)
-    found, contexts, damage = _analysed(read, scope)
+    counted = written in {Format.JSON, Format.HTML} if levels is None else levels
+    read = _extractions(readings(paths or [], zone, demo=demo), window, lines, known, levels=counted)
+    found, contexts, damage = _analysed(read, scope, counted=counted)
     text = _written(found, contexts, damage, written)
     if export is not None:
         _save(export, text)
@@ -172,7 +181,9 @@ def _extractions(
     ]
 
 
-def _analysed(read: Sequence[Extraction], scope: Scope) -> tuple[Analysis, Contexts, list[str]]:
+def _analysed(
+    read: Sequence[Extraction], scope: Scope, *, counted: bool
+) -> tuple[Analysis, Contexts, list[str]]:
     from posguard.logs.analysis import Gathered
 
     gathered = Gathered()
@@ -187,7 +198,7 @@ def _analysed(read: Sequence[Extraction], scope: Scope) -> tuple[Analysis, Conte
         zones={one.source.name: one.source.zone for one in read},
         scope=scope,
         total_lines=sum(c.lines for c in counts),
-        parsed_entries=sum(c.records for c in counts),
+        parsed_entries=sum(c.records for c in counts) if counted else None,
         levels=levels,
     )
     damage = [f"{d.path or 'the log'}: {d.what} ({d.count})" for c in counts for d in c.damage]

@@ -43,7 +43,7 @@ class LogStatistics(Shape):
     )
     position_updates: int = Field(description="lines that update or activate a row")
     total_lines: int = Field(description="lines read")
-    parsed_entries: int = Field(description="records with a header")
+    parsed_entries: int | None = Field(description="records with a header; null with --no-levels")
     unique_symbols: int = Field(description="symbols named")
     errors_by_symbol: dict[str, int] = Field(description="errors by symbol, most first")
     errors_by_exchange: dict[str, int] = Field(description="errors by exchange, most first")
@@ -53,7 +53,7 @@ class LogStatistics(Shape):
     errors_per_day_interval: tuple[float, float] | None = Field(
         description="the 95 % interval of that (Poisson, exact)"
     )
-    levels: dict[str, int] = Field(description="records by level, where all were counted; else the events")
+    levels: dict[str, int] = Field(description="records by level; with --no-levels the events")
     latency: dict[str, LatencyShape] = Field(description="by what was measured")
     events_by_kind: dict[str, int] = Field(description="events by kind, most first")
     events_by_category: dict[str, int] = Field(description="events by category, most first")

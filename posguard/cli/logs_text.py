@@ -78,7 +78,7 @@ def analysis(
     if whole:
         _counted("Events by category", numbers.categories)
         _counted("Events by kind", numbers.kinds)
-        _counted("Records by level", numbers.levels)
+        _counted(_of_level(numbers), numbers.levels)
 
 
 def clock(at: datetime) -> str:
@@ -120,9 +120,17 @@ def _head(numbers: Statistics) -> None:
         f"{clock(numbers.first)} to {clock(numbers.last)} UTC, of which the log covers {spell_duration(numbers.covered)}."
     )
     print(
-        f"{numbers.total_lines} lines, {numbers.parsed_entries} records, {sum(numbers.kinds.values())} events, "
+        f"{numbers.total_lines} lines, {_records(numbers)}{sum(numbers.kinds.values())} events, "
         f"{numbers.unique_symbols} symbols; {numbers.position_creates} creates, {numbers.position_updates} updates."
     )
+
+
+def _records(numbers: Statistics) -> str:
+    return "" if numbers.parsed_entries is None else f"{numbers.parsed_entries} records, "
+
+
+def _of_level(numbers: Statistics) -> str:
+    return "Events by level" if numbers.parsed_entries is None else "Records by level"
 
 
 def _errors(numbers: Statistics, silent: int) -> None:

@@ -68,7 +68,7 @@ class Gathered:
         zones: Mapping[str, str],
         scope: Scope = EVERYTHING,
         total_lines: int,
-        parsed_entries: int,
+        parsed_entries: int | None,
         levels: Mapping[str, int] | None = None,
     ) -> Analysis:
         """The analysis of what was gathered; `scope` leaves out errors, creates, races and events of other symbols and exchanges.

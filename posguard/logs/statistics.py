@@ -93,7 +93,7 @@ def statistics(
     *,
     creates: int,
     total_lines: int,
-    parsed_entries: int,
+    parsed_entries: int | None,
     levels: Mapping[str, int] | None = None,
 ) -> Statistics:
     """The numbers of an analysis. `levels` are those of all lines where they were counted, else those of the events."""

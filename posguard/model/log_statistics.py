@@ -37,13 +37,16 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The numbers of one analysis. Hours are in UTC; rates are None where the log covers no time; the day's interval holds 95 %."""
+    """The numbers of one analysis. `parsed_entries` is None where records were not counted, and `levels` are then those of the events.
+
+    Hours are in UTC; rates are None where the log covers no time; the day's interval holds 95 %.
+    """
 
     duplicate_errors: int
     position_creates: int
     position_updates: int
     total_lines: int
-    parsed_entries: int
+    parsed_entries: int | None
     unique_symbols: int
     errors_by_symbol: Mapping[str, int]
     errors_by_exchange: Mapping[str, int]

@@ -232,7 +232,7 @@ def log_report(
         ("Errors by exchange", numbers.errors_by_exchange),
         ("Errors by hour (UTC)", {f"{at:%Y-%m-%d %H:00}": n for at, n in numbers.errors_by_hour.items()}),
         ("Events by category", numbers.categories),
-        ("Records by level", numbers.levels),
+        ("Events by level" if numbers.parsed_entries is None else "Records by level", numbers.levels),
     )
     return _html(
         "log_report.html",
