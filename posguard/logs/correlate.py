@@ -69,6 +69,7 @@ POSITION_KINDS = frozenset(
         LogKind.STOP_PLACING,
         LogKind.STOP_PLACED,
         LogKind.STOP_FAILED,
+        LogKind.STOP_TRIGGERED,
         LogKind.UNPROTECTED,
         LogKind.ROLLBACK,
         LogKind.NOT_FOUND,

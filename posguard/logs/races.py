@@ -30,7 +30,7 @@ _OPEN_BEFORE = timedelta(seconds=30)  # an open may begin so long before its cre
 # The index that the incidents hit covers this status alone.
 _INDEXED = "active"
 _NUMBERS = re.compile(r"\d+")
-_CLOSES = frozenset({LogKind.CLOSED, LogKind.EMERGENCY_CLOSE})
+_CLOSES = frozenset({LogKind.CLOSED, LogKind.EMERGENCY_CLOSE, LogKind.STOP_TRIGGERED})
 
 
 def find_races(

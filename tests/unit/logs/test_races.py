@@ -116,6 +116,7 @@ def test_recovery_beside_a_signal_is_scenario_d():
     [
         {"kind": "closed", "symbol": "APTUSDT"},
         {"kind": "emergency_close", "symbol": "APTUSDT"},
+        {"kind": "stop_triggered", "symbol": "APTUSDT"},
         {"kind": "updated", "position_id": 1, "status": "rolled_back"},
     ],
 )
