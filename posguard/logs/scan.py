@@ -38,6 +38,8 @@ _MESSAGE_AT = HEADER_GROUPS
 _BLANK = 32
 _NOTHING = (-1, -1)
 _RUN = 512
+_DAY = 10
+_DAYS = 5000
 # No pattern is better than this one: a record outside the wanted time is nobody's.
 _OUTSIDE = 0
 # What may stand before a message's first word: the header's end, an emoji or its remains, a line end.
@@ -96,6 +98,8 @@ class Scanner:
         self.want = want
         self._finder = want.finder
         self._patterns = want.finder.patterns
+        # Days of one offset: a block within one needs no closer look at its times.
+        self._quiet: set[bytes] = set()
         self._plain = not want.since and want.until == b"\xff" and not want.digests
         self._fast = tuple((lane.proof, lane.leads, lane.one_line, lane.places) for lane in want.finder.lanes)
 
@@ -285,8 +289,15 @@ class Scanner:
             return zones.Span(b"", b"")
         last = BEGINNING.match(buffer, max(last_header(buffer, end), 0), end)
         span = zones.Span(first[1], (last or first)[1])
+        day = span.first[:_DAY]
+        if day == span.last[:_DAY] and day in self._quiet:
+            return span
         if found := zones.windows(self.want.zone, span.first, span.last):
             span.edges = _edges(block, found)
+        elif (
+            day == span.last[:_DAY] and len(self._quiet) < _DAYS and not zones.any_window(self.want.zone, day)
+        ):
+            self._quiet.add(day)
         return span
 
 

@@ -84,6 +84,12 @@ def windows(zone: ZoneInfo, first: bytes, last: bytes) -> list[tuple[bytes, byte
     return [w for w in found if plain(min(first, last)) < w[1] and plain(max(first, last)) >= w[0]]
 
 
+def any_window(zone: ZoneInfo, day: bytes) -> bool:
+    """Whether any time of a day comes twice; a day of no calendar may."""
+    at = instant(day + b" 00:00:00,000")
+    return at is None or repeated(zone, at.date()) is not None
+
+
 class Clock:
     """Local times of one zone as UTC. `missing` counts times that the zone never showed, `wrong` those of no calendar."""
 

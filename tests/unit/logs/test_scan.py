@@ -79,8 +79,25 @@ def test_a_duplicate_error_is_known_in_each_form_with_its_symbol(text):
     assert event[1] == len(text.encode())
 
 
-def test_a_duplicate_error_quoted_in_json_is_none():
-    assert kinds(HEAD + duplicate('{"error": "', '"}\n') + NEXT) == []
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('{"error": "', '"}'), ("{'error': '", "'}"), ('he said: "', '"'), ("nobody knows why ", "")],
+)
+def test_a_duplicate_error_quoted_is_none(before, after):
+    assert kinds(HEAD + duplicate(before, after + "\n") + NEXT) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Failed to update position 'APTUSDT': ",
+        "[APTUSDT] a: b: c: d (of e): ",
+        "asyncpg.exceptions.UniqueViolationError: ",
+        "",
+    ],
+)
+def test_a_duplicate_error_is_known_behind_what_a_module_says_first(before):
+    assert kinds(ERROR + duplicate(before, "\n") + NEXT) == ["duplicate_key"]
 
 
 def test_times_outside_the_wanted_ones_are_left_out_whatever_way_they_are_read():
