@@ -92,7 +92,7 @@ def open_log(path: str, opener: Opener | None = None) -> BinaryIO:
 
 def opened(raw: BinaryIO, head: bytes) -> BinaryIO:
     """`raw`, whose first bytes were read as `head`, as a stream of plain bytes."""
-    if raw.seekable():
+    if raw.seekable() and hasattr(raw, "readinto"):
         raw.seek(0)
         stream = raw
     else:
@@ -162,7 +162,7 @@ class Recoded(io.RawIOBase):
 
 
 class _Behind(io.RawIOBase):
-    """A stream that cannot go back, with the first bytes that were read from it put before it."""
+    """A stream that cannot go back or only reads, with the first bytes that were read from it put before it."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import threading
 
 import pytest
 import zstandard
@@ -82,6 +83,38 @@ def test_every_form_reads_the_same_with_its_lines_around(form, how, tmp_path):
     assert extraction.context(events[0], 5, 0) == LINES[:1]
     assert extraction.context(events[29], 0, 5) == LINES[29:]
     assert ids(extract([name], SOURCE, opener=opener, last_lines=7)) == list(range(23, 30))
+
+
+class OnlyReads(io.BytesIO):
+    """A stream as some object stores give it: nothing but read, and not all at once."""
+
+    readinto = None
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size or 1, 777))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_stream_that_only_reads_will_do(form):
+    extraction = extract(["s3://bucket/bot.log"], SOURCE, opener=lambda _: OnlyReads(FORMS[form]))
+    assert ids(extraction) == list(range(30))
+    assert extraction.context(list(extraction)[20], 1, 0) == LINES[19:21]
+
+
+def test_beside_other_threads_processes_are_started_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("posguard.logs.parts.PART", 500)
+    (tmp_path / "bot.log").write_bytes(TEXT)
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert ids(extract([tmp_path / "bot.log"], SOURCE, processes=2)) == list(range(30))
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("form", ["gz", "zst"])
