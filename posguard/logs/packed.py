@@ -26,6 +26,8 @@ _BROKEN: tuple[type[Exception], ...] = (zlib.error, _ZLIB.error, ValueError)
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 _PIECE = 1 << 16
+# What one call gives out stays under the size from which memory is asked of the system, and given back, each time.
+_AT_ONCE = 96 << 10
 # A piece of zstd can stand for a great deal of text; small pieces bound what one call gives out.
 _ZSTD_PIECE = 1 << 12
 _GZIP_WINDOW = 31
@@ -47,14 +49,17 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, target: memoryview) -> int:  # type: ignore[override]
-        """Fills `target`; 0 at the end or at the damage."""
-        while not self._left and not self._over:
-            self._left = memoryview(self._more(len(target)))
-        taken = min(len(target), len(self._left))
-        target[:taken] = self._left[:taken]
-        self._left = self._left[taken:]
-        self._given += taken
-        return taken
+        """Fills `target`, less at the end or at the damage; then 0."""
+        filled, wanted = 0, len(target)
+        while filled < wanted and (self._left or not self._over):
+            if not self._left:
+                self._left = memoryview(self._more(min(wanted - filled, _AT_ONCE)))
+            taken = min(wanted - filled, len(self._left))
+            target[filled : filled + taken] = self._left[:taken]
+            self._left = self._left[taken:]
+            filled += taken
+            self._given += taken
+        return filled
 
     def head(self, size: int) -> bytes:
         """The first bytes, which are read once more afterwards."""
