@@ -190,7 +190,7 @@ def _ending(standing: Standing, *, seen: bool) -> Footprint:
     return footprint(writes=tuple(writes))
 
 
-_LOOKS = frozenset({"snapshot", "fills", "find", "permissions", "clock_skew_ms", "market"})
+_LOOKS = frozenset({"snapshot", "fills", "orders_since", "find", "permissions", "clock_skew_ms", "market"})
 
 
 def request_step(name: str) -> Step:

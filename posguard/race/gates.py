@@ -383,7 +383,17 @@ class GatedVenue:
 
 
 _REQUESTS = frozenset(
-    {"snapshot", "fills", "find", "place_entry", "place_stop", "close_reduce_only", "cancel", "permissions"}
+    {
+        "snapshot",
+        "fills",
+        "orders_since",
+        "find",
+        "place_entry",
+        "place_stop",
+        "close_reduce_only",
+        "cancel",
+        "permissions",
+    }
 )
 
 
