@@ -79,12 +79,10 @@ def events(path: str) -> int:
 
 def analysis(path: str) -> dict[str, object]:
     """The whole analysis on two processes: events put together from neighbours, creates, races with time line and scenario, numbers."""
-    read = extract([path], SOURCE, processes=2, lines=True)
+    read = extract([path], SOURCE, processes=2)
     gathered = Gathered()
     gathered.take(read)
-    found = gathered.conclude(
-        zones={SOURCE.name: SOURCE.zone}, total_lines=read.counts.lines, parsed_entries=None
-    )
+    found = gathered.conclude(zones={SOURCE.name: SOURCE.zone}, total_lines=None, parsed_entries=None)
     numbers = found.statistics
     races: Counter[str] = Counter()
     for race in found.races:
@@ -93,7 +91,6 @@ def analysis(path: str) -> dict[str, object]:
     ids = sum(e.position_id or 0 for e in found.events if e.kind == "created")
     return {
         "kinds": dict(numbers.kinds),
-        "lines": numbers.total_lines,
         "creates": numbers.position_creates,
         "created ids": ids,
         "errors": numbers.duplicate_errors,
@@ -110,7 +107,6 @@ def analysis_of(truth: Truth) -> dict[str, object]:
     surfaced = sum(race.error_at is not None for race in truth.races)
     return {
         "kinds": truth.kinds,
-        "lines": truth.lines,
         "creates": truth.kinds["created"] + truth.kinds["sync_added"],
         "created ids": truth.ids["created"],
         "errors": surfaced * days,

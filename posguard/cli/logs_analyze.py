@@ -56,7 +56,7 @@ Levels = Annotated[
     bool | None,
     typer.Option(
         "--levels/--no-levels",
-        help="Count all records, and by level: several times as slow. By default with JSON and HTML alone.",
+        help="Count all lines, records and levels: several times as slow. By default with JSON and HTML alone.",
     ),
 ]
 Verbose = Annotated[
@@ -174,7 +174,7 @@ def _extractions(
             processes=os.cpu_count() or 1,
             patterns=patterns,
             last_lines=lines,
-            lines=True,
+            lines=levels,
             levels=levels,
         )
         for one in read
@@ -197,7 +197,7 @@ def _analysed(
     found = gathered.conclude(
         zones={one.source.name: one.source.zone for one in read},
         scope=scope,
-        total_lines=sum(c.lines for c in counts),
+        total_lines=sum(c.lines for c in counts) if counted else None,
         parsed_entries=sum(c.records for c in counts) if counted else None,
         levels=levels,
     )

@@ -42,7 +42,7 @@ class LogStatistics(Shape):
         description="inserts of rows, each counted once however many lines tell of it"
     )
     position_updates: int = Field(description="lines that update or activate a row")
-    total_lines: int = Field(description="lines read")
+    total_lines: int | None = Field(description="lines read; null with --no-levels")
     parsed_entries: int | None = Field(description="records with a header; null with --no-levels")
     unique_symbols: int = Field(description="symbols named")
     errors_by_symbol: dict[str, int] = Field(description="errors by symbol, most first")

@@ -114,19 +114,21 @@ def as_csv(races: Sequence[Race]) -> str:
 
 def _head(numbers: Statistics) -> None:
     if numbers.first is None or numbers.last is None:
-        print(f"No event in {numbers.total_lines} lines.")
+        print(f"{_read(numbers)}no event.".capitalize())
         return
     print(
         f"{clock(numbers.first)} to {clock(numbers.last)} UTC, of which the log covers {spell_duration(numbers.covered)}."
     )
     print(
-        f"{numbers.total_lines} lines, {_records(numbers)}{sum(numbers.kinds.values())} events, "
+        f"{_read(numbers)}{sum(numbers.kinds.values())} events, "
         f"{numbers.unique_symbols} symbols; {numbers.position_creates} creates, {numbers.position_updates} updates."
     )
 
 
-def _records(numbers: Statistics) -> str:
-    return "" if numbers.parsed_entries is None else f"{numbers.parsed_entries} records, "
+def _read(numbers: Statistics) -> str:
+    if numbers.parsed_entries is None:
+        return ""
+    return f"{numbers.total_lines} lines, {numbers.parsed_entries} records, "
 
 
 def _of_level(numbers: Statistics) -> str:

@@ -67,7 +67,7 @@ class Gathered:
         *,
         zones: Mapping[str, str],
         scope: Scope = EVERYTHING,
-        total_lines: int,
+        total_lines: int | None,
         parsed_entries: int | None,
         levels: Mapping[str, int] | None = None,
     ) -> Analysis:

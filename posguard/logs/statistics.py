@@ -92,7 +92,7 @@ def statistics(
     events: Sequence[PositionEvent],
     *,
     creates: int,
-    total_lines: int,
+    total_lines: int | None,
     parsed_entries: int | None,
     levels: Mapping[str, int] | None = None,
 ) -> Statistics:

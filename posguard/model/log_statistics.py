@@ -37,7 +37,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The numbers of one analysis. `parsed_entries` is None where records were not counted, and `levels` are then those of the events.
+    """The numbers of one analysis. `total_lines` and `parsed_entries` are None where they were not counted, and `levels` are then those of the events.
 
     Hours are in UTC; rates are None where the log covers no time; the day's interval holds 95 %.
     """
@@ -45,7 +45,7 @@ class Statistics:
     duplicate_errors: int
     position_creates: int
     position_updates: int
-    total_lines: int
+    total_lines: int | None
     parsed_entries: int | None
     unique_symbols: int
     errors_by_symbol: Mapping[str, int]
