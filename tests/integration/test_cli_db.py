@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import psycopg
@@ -182,6 +183,14 @@ def test_the_printed_roles_work_and_may_no_more_than_they_say(with_roles, tmp_pa
     for taken in ("make_log_partition(now())", "drop_log_partitions(now() - interval '90 days')"):
         refused(under(dsn, f"{prefix}_core"), f"SELECT posguard.{taken}")
     assert posguard("db", "check", folder=tmp_path, POSGUARD_DSN=reader).code == 0
+    log = tmp_path / "bot.log"
+    log.write_text(
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S},000 - core - INFO - Created position #1 for APTUSDT\n"
+    )
+    words = ("logs", "load", str(log), "--source", "bot", "--tz", "UTC")
+    loaded = posguard(*words, folder=tmp_path, POSGUARD_DSN=reader)
+    assert "1 new events" in loaded.out, loaded.err
+    assert posguard("logs", "retain", "--confirm", folder=tmp_path, POSGUARD_DSN=reader).code == 0
     change = "UPDATE monitoring.positions SET status = 'closed'"
     add = "INSERT INTO monitoring.events (event_type) VALUES ('x')"
     for statement in (change, add, "DELETE FROM monitoring.positions", "CREATE TABLE posguard.mine ()"):
