@@ -174,6 +174,8 @@ def test_a_process_that_ends_early_is_said_and_not_taken_for_the_end(tmp_path, m
 
     monkeypatch.setattr("posguard.logs.parts.PART", 500)
     monkeypatch.setattr("posguard.logs.parallel._packed", dies)
+    # Only a forked process has the patch; beside other threads, such as a test worker's, one would be spawned.
+    monkeypatch.setattr("posguard.logs.parallel.threading.active_count", lambda: 1)
     (tmp_path / "bot.log").write_bytes(TEXT)
     with pytest.raises(LogError, match="ended before it was done"):
         list(extract([tmp_path / "bot.log"], SOURCE, processes=2))
