@@ -31,6 +31,7 @@ class RoleName(StrEnum):
     READER = "reader"
     CORE = "core"
     CLEANUP = "cleanup"
+    MONITOR = "monitor"
 
 
 @app.command()
@@ -183,7 +184,8 @@ def roles(
         str, typer.Option("--prefix", help="Names the roles PREFIX_reader and so on.")
     ] = "posguard",
 ) -> None:
-    """Print the SQL of the database roles posguard works under: migration, reader, core, cleanup. Connects to nothing.
+    """Print the SQL of the database roles posguard works under: migration, reader, core, cleanup,
+    monitor. Connects to nothing.
 
     Read it, run it as the database's owner, then give each role a password (\\password in psql). No password is in it,
     and running it again is fine.

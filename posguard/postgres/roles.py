@@ -8,9 +8,9 @@ from typing import Literal
 from posguard.errors import UsageError
 from posguard.postgres.queries import script
 
-Role = Literal["migration", "reader", "core", "cleanup"]
+Role = Literal["migration", "reader", "core", "cleanup", "monitor"]
 # In the order in which they have to be run.
-ROLES: tuple[Role, ...] = ("migration", "reader", "core", "cleanup")
+ROLES: tuple[Role, ...] = ("migration", "reader", "core", "cleanup", "monitor")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
@@ -27,5 +27,5 @@ def roles_sql(*roles: Role, prefix: str = "posguard") -> str:
     texts = []
     for role in sorted(roles or ROLES, key=ROLES.index):
         text = script(f"roles_{role}").rstrip()
-        texts.append(re.sub(r"posguard_(migration|reader|core|cleanup)\b", rf"{prefix}_\1", text))
+        texts.append(re.sub(r"posguard_(migration|reader|core|cleanup|monitor)\b", rf"{prefix}_\1", text))
     return "\n\n".join(texts)
