@@ -231,7 +231,7 @@ class Bench:
         async with self.database.connection() as connection:
             await connection.execute(
                 "TRUNCATE monitoring.positions; TRUNCATE posguard.transitions; TRUNCATE posguard.protection_gaps;"
-                "TRUNCATE posguard.alert_outbox"
+                "TRUNCATE posguard.alert_outbox, posguard.alert_message_items"
             )
             await connection.execute("CHECKPOINT")
 

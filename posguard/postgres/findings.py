@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from posguard.errors import RefusedError, UsageError
 from posguard.model import life
+from posguard.model.alert import alert_of_step
 from posguard.model.finding import (
     EventKind,
     Finding,
@@ -21,6 +22,7 @@ from posguard.model.finding import (
 )
 from posguard.model.position import PositionSide
 from posguard.model.symbol import canonical_symbol
+from posguard.postgres import alerts
 from posguard.postgres.queries import queries
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ async def record(connection: Any, run_id: int, result: Pass) -> dict[str, int]:
     """Writes what a pass found into the findings' lives; returns the counts that StoredRun.counts describes.
 
     Call it inside a transaction: two runs take turns, and a run that dies leaves nothing. A finding that is seen again
-    with nothing else changed gets last_seen and last_run, and no event.
+    with nothing else changed gets last_seen and last_run, and no event. Alerts go into the outbox of the same transaction.
     """
     await take_turns(connection)
     sitting = life.Sitting(run_id, result, tuple(await ignore_rules(connection)))
@@ -125,6 +127,7 @@ async def record(connection: Any, run_id: int, result: Pass) -> dict[str, int]:
     }
     counts: Counter[str] = Counter()
     untouched: list[int] = []
+    steps: list[tuple[StoredFinding | None, life.Step]] = []
     for name, finding in seen.items():
         stored = before.get(name)
         if stored is None:
@@ -133,11 +136,14 @@ async def record(connection: Any, run_id: int, result: Pass) -> dict[str, int]:
             step = life.seen_again(stored, finding, sitting)
             untouched += await _update(connection, stored, step, run_id)
         _count(counts, step)
+        steps.append((stored, step))
     for name, stored in before.items():
         if name not in seen:
             step = life.not_seen(stored, sitting)
             await _update(connection, stored, step, run_id)
             counts.update(kind.value for kind, _ in step.events)
+            steps.append((stored, step))
+    await announce(connection, steps)
     await queries("findings").touch_findings(connection, ids=untouched, at=result.finished_at, run_id=run_id)
     return dict(counts)
 
@@ -162,6 +168,12 @@ async def write(
         return await _insert(connection, step)
     await _update(connection, before, step, run_id)
     return step
+
+
+async def announce(connection: Any, steps: Iterable[tuple[StoredFinding | None, life.Step]]) -> None:
+    """Puts what is to be told of findings' steps into the outbox of alerts; each step comes with the finding before it."""
+    told = (alert_of_step(before, step) for before, step in steps)
+    await alerts.put(connection, [one for one in told if one is not None])
 
 
 async def _insert(connection: Any, step: life.Step) -> life.Step:

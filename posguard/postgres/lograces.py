@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from posguard.model.finding import Finding
+    from posguard.model.finding import Finding, StoredFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,21 @@ class ToldRace:
 async def record(connection: Any, run_id: int, told: Sequence[ToldRace], at: datetime) -> dict[str, int]:
     """Writes races into the lives of their findings; returns how many were found, changed and resolved.
 
-    Told again, a race is the same finding: it is neither opened nor resolved by that. Call it inside a transaction.
+    Told again, a race is the same finding: it is neither opened nor resolved by that. Call it inside a transaction; its alerts
+    go into the outbox with it.
     """
     await findings.take_turns(connection)
     rules = tuple(await findings.ignore_rules(connection))
     before = await findings.by_fingerprints(connection, [one.finding.fingerprint for one in told])
     counts: Counter[str] = Counter()
+    steps: list[tuple[StoredFinding | None, life.Step]] = []
     for one in told:
         name = one.finding.fingerprint
         stored = before.get(name)
         step = life.told(stored, one.finding, happened_at=one.at, at=at, run_id=run_id, rules=rules)
         step = await findings.write(connection, stored, step, run_id)
         before[name] = step.after
+        steps.append((stored, step))
         await queries("log_races").keep(
             connection,
             fingerprint=name,
@@ -52,6 +55,7 @@ async def record(connection: Any, run_id: int, told: Sequence[ToldRace], at: dat
             race=dict(one.race),
         )
         counts.update(kind.value for kind, _ in step.events)
+    await findings.announce(connection, steps)
     return {
         kind: counts[kind]
         for kind in (EventKind.FOUND, EventKind.CHANGED, EventKind.RESOLVED)
@@ -64,9 +68,12 @@ async def resolve_past(connection: Any, at: datetime) -> int:
     await findings.take_turns(connection)
     past = queries("log_races").past(connection, before=at - life.COUNTS_FOR)
     when = {record["fingerprint"]: record["at"] async for record in past}
+    steps: list[tuple[StoredFinding | None, life.Step]] = []
     for name, stored in (await findings.by_fingerprints(connection, list(when))).items():
         step = life.history(stored, happened_at=when[name], at=at)
         await findings.write(connection, stored, step, None)
+        steps.append((stored, step))
+    await findings.announce(connection, steps)
     return len(when)
 
 

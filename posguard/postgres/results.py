@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from posguard.model.alert import alerts_of_results
 from posguard.model.finding import Severity
 from posguard.model.quality import ExpectationResult, Outcome, OutcomeAt
+from posguard.postgres import alerts
 from posguard.postgres.queries import queries
 
 if TYPE_CHECKING:
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 async def store_results(connection: Any, run_id: int, results: Iterable[ExpectationResult]) -> None:
     """Writes the results of a run; storing them again replaces them. The run must exist.
 
-    Call it inside a transaction, so that a run has all of its results or none.
+    Call it inside a transaction, so that a run has all of its results or none. Alerts go into the outbox with them.
     """
+    results = tuple(results)
     await queries("results").store_result(
         connection,
         [
@@ -37,6 +40,7 @@ async def store_results(connection: Any, run_id: int, results: Iterable[Expectat
             for one in results
         ],
     )
+    await alerts.put(connection, alerts_of_results(run_id, results))
 
 
 async def results_of(connection: Any, run_id: int) -> tuple[ExpectationResult, ...]:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from posguard.errors import PosguardError
+from posguard.model.alert import RUN_INCONCLUSIVE, alerts_of_run
 from posguard.model.finding import Pass
 from posguard.model.run import RunOutcome, StoredRun
 from posguard.model.scope import Scope
 from posguard.model.venue import FillHistory, VenueId
+from posguard.postgres import alerts, runs
 from posguard.postgres import findings as desk
-from posguard.postgres import runs
 from posguard.postgres.positions import read_open_positions
 from posguard.reconcile.compare import compare
 from posguard.reconcile.facts import Limits, Situation, VenueLook
@@ -165,7 +166,7 @@ async def record_pass(
     external_id: str = "",
     interval: runs.Interval | None = None,
 ) -> StoredRun:
-    """Writes a pass as a run, and its findings into their lives, all or nothing; returns the run.
+    """Writes a pass as a run, its findings into their lives, and what is to be told of both, all or nothing; returns the run.
 
     The outcome is inconclusive where any venue is, else problems where a finding that counts is critical or a warning,
     else clean. A run of this external_id that ended already is returned as it is and nothing is written, so that a task
@@ -188,6 +189,8 @@ async def record_pass(
         counts = await desk.record(connection, run_id, result)
         counts |= {"positions": result.positions, "protected": result.protected}
         await runs.finish_run(connection, run_id, result, outcome=outcome_of(result, counts), counts=counts)
+        known = {one.topic for one in await alerts.standing(connection, RUN_INCONCLUSIVE)}
+        await alerts.put(connection, alerts_of_run(run_id, result, known))
         run = await runs.run_by_id(connection, run_id)
     assert run is not None
     return run

@@ -103,7 +103,7 @@ class Scene:
         with psycopg.connect(self.dsn, autocommit=True) as link:
             link.execute(
                 "TRUNCATE monitoring.positions, posguard.transitions, posguard.protection_gaps,"
-                " posguard.alert_outbox"
+                " posguard.alert_outbox, posguard.alert_message_items"
             )
 
     # -- facts

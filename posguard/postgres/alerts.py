@@ -1,0 +1,204 @@
+"""The outbox of alerts, posguard.alert_outbox, and the messages they go out in.
+
+Whoever has something to tell puts it in here in the transaction of what it tells of (`put`; the trading core by `managed`).
+Whoever sends claims messages by lease, so that two senders do not double one; a message whose sender died is sent again under
+the same key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from posguard.model.alert import AlertEvent, Newest, WaitingAlert, Watch, key_after, worth_telling
+from posguard.model.finding import Severity
+from posguard.postgres.queries import queries
+from posguard.settings import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from posguard.model.alert import TopicAlert
+
+# Characters of an alert's text that are kept; what a venue says may be long.
+LONGEST = 1000
+# Alerts that one message tells of at most.
+MOST = 10_000
+
+
+async def put(connection: Any, alerts: Iterable[TopicAlert]) -> int:
+    """Puts into the outbox what its topics' last alerts did not say already; returns how many. Call it inside a transaction.
+
+    Of several alerts of one topic the last one counts.
+    """
+    given = {alert.topic: alert for alert in alerts}
+    if not given:
+        return 0
+    found = queries("alerts").newest(connection, topics=list(given))
+    newest = {record["topic"]: _newest(record) async for record in found}
+    told = [one for topic, one in given.items() if worth_telling(newest.get(topic), one)]
+    if not told:
+        return 0
+    written = queries("alerts").put(
+        connection,
+        keys=[key_after(newest.get(one.topic), one) for one in told],
+        severities=[one.severity.value for one in told],
+        kinds=[one.kind for one in told],
+        texts=[_line(one.text) for one in told],
+        payloads=[dict(one.payload) for one in told],
+        topics=[one.topic for one in told],
+        events=[one.event.value for one in told],
+        owners=[one.owner for one in told],
+    )
+    return len([record async for record in written])
+
+
+async def standing(connection: Any, kind: str = "", limit: int = 1000) -> list[WaitingAlert]:
+    """The alerts of topics that were raised and not resolved since, of one kind or all; the worst first."""
+    return [_alert(r) async for r in queries("alerts").standing(connection, kind=kind, limit=limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to one route at once, with its tries. key is the same at every try; sent_at None where it is not sent."""
+
+    id: int
+    key: str
+    route: str
+    subject: str
+    severity: Severity
+    alerts: int
+    created_at: datetime
+    sent_at: datetime | None
+    attempts: int
+    next_try: datetime
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message before it is stored: which alerts go to which route."""
+
+    key: str
+    route: str
+    subject: str
+    severity: Severity
+    alert_ids: tuple[int, ...]
+
+
+async def take_turns(connection: Any) -> None:
+    """Waits until no other sender puts alerts into messages; the turn ends with the transaction."""
+    await queries("alerts").take_turns(connection)
+
+
+async def unrouted(connection: Any) -> tuple[tuple[WaitingAlert, ...], timedelta | None]:
+    """The alerts that are in no message yet, oldest first and 10 000 at most, and for how long the oldest has waited."""
+    found = [record async for record in queries("alerts").unrouted(connection, limit=MOST)]
+    return tuple(_alert(record) for record in found), found[0]["age"] if found else None
+
+
+async def route(connection: Any, drafts: Iterable[Draft], taken: Collection[int]) -> int:
+    """Stores messages and marks the alerts that were taken for them, those of no message too; returns how many are new."""
+    new = 0
+    for draft in drafts:
+        message_id = await queries("alerts").add_message(
+            connection,
+            key=draft.key,
+            route=draft.route,
+            subject=draft.subject,
+            severity=draft.severity.value,
+            alerts=len(draft.alert_ids),
+        )
+        if message_id is not None:
+            new += 1
+            await queries("alerts").add_items(
+                connection, message_id=message_id, alert_ids=list(draft.alert_ids)
+            )
+    await queries("alerts").mark_routed(connection, ids=list(taken))
+    return new
+
+
+async def claim(
+    connection: Any, routes: Collection[str], *, owner: str, lease: timedelta, limit: int
+) -> list[Message]:
+    """The messages of some routes that are due, leased to the caller; the worst first."""
+    found = queries("alerts").claim(connection, routes=list(routes), owner=owner, lease=lease, limit=limit)
+    claimed = [_message(record) async for record in found]
+    return sorted(claimed, key=lambda one: (one.severity.rank, one.id))
+
+
+async def alerts_of(connection: Any, message_id: int, limit: int) -> list[WaitingAlert]:
+    """What a message tells of, at most `limit` of it: the worst first, beginnings before ends."""
+    found = queries("alerts").alerts_of(connection, message_id=message_id, limit=limit)
+    return [_alert(record) async for record in found]
+
+
+async def mark_sent(connection: Any, message_id: int, *, owner: str) -> bool:
+    """Remembers that a message was sent; False where the lease is no longer the caller's. Call it inside a transaction."""
+    if await queries("alerts").mark_sent(connection, id=message_id, owner=owner) is None:
+        return False
+    await queries("alerts").mark_alerts_sent(connection, id=message_id)
+    return True
+
+
+async def mark_failed(connection: Any, message_id: int, *, owner: str, error: str, delay: timedelta) -> None:
+    """Remembers why a message was not sent and gives it back for a later try."""
+    await queries("alerts").mark_failed(connection, id=message_id, owner=owner, error=error, delay=delay)
+
+
+async def messages(connection: Any, *, sent_too: bool = False, limit: int = 100) -> Sequence[Message]:
+    """The messages that are not sent, the worst first; then, where asked for, those that are, the newest first."""
+    found = queries("alerts").messages(connection, sent_too=sent_too, limit=limit)
+    return [_message(record) async for record in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Alerts in no message yet; messages not sent, and those among them that failed at least once; since when the oldest waits."""
+
+    waiting: int
+    unsent: int
+    failing: int
+    oldest_unsent: datetime | None
+
+
+async def totals(connection: Any) -> Totals:
+    """How much is on its way."""
+    return Totals(**dict(await queries("alerts").totals(connection)))
+
+
+async def watch(connection: Any) -> Watch:
+    """When the reconciliation was last heard of. Writes the begin of the watch where there is none."""
+    await queries("alerts").begin_watch(connection)
+    return Watch(**dict(await queries("alerts").watch(connection)))
+
+
+def _line(text: str) -> str:
+    line = " ".join(redact(text).split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _newest(record: Mapping[str, Any]) -> Newest:
+    return Newest(record["id"], record["topic"], AlertEvent(record["event"]), Severity(record["severity"]))
+
+
+def _alert(record: Mapping[str, Any]) -> WaitingAlert:
+    return WaitingAlert(
+        id=record["id"],
+        key=record["key"],
+        topic=record["topic"] or "",
+        event=AlertEvent(record["event"]),
+        severity=Severity(record["severity"]),
+        kind=record["kind"],
+        owner=record["owner"],
+        text=record["text"],
+        payload=record["payload"],
+        created_at=record["created_at"],
+        position_id=record["position_id"],
+    )
+
+
+def _message(record: Mapping[str, Any]) -> Message:
+    fields = {name: record[name] for name in Message.__slots__}
+    return Message(**fields | {"severity": Severity(record["severity"])})

@@ -1,0 +1,145 @@
+-- name: newest
+-- The last alert of each topic.
+SELECT DISTINCT ON (topic) id, topic, event, severity
+FROM posguard.alert_outbox
+WHERE topic = ANY(:topics::text [])
+ORDER BY topic, id DESC;
+
+-- name: put
+-- The same key twice is one alert.
+INSERT INTO posguard.alert_outbox (key, severity, kind, text, payload, topic, event, owner)
+SELECT key, severity, kind, text, payload, topic, event, owner
+FROM unnest(
+    :keys::text [], :severities::text [], :kinds::text [], :texts::text [], :payloads::jsonb [], :topics::text [],
+    :events::text [], :owners::text []
+) AS given (key, severity, kind, text, payload, topic, event, owner)
+ON CONFLICT (key) DO NOTHING
+RETURNING id;
+
+-- name: standing
+-- The topics of a kind that were raised and not resolved since; an empty kind means all.
+SELECT last.* FROM (
+    SELECT DISTINCT ON (topic) * FROM posguard.alert_outbox
+    WHERE topic IS NOT NULL AND (:kind = '' OR kind = :kind)
+    ORDER BY topic, id DESC
+) AS last
+WHERE last.event = 'raised'
+ORDER BY array_position(ARRAY['critical', 'warning', 'info'], last.severity), last.id
+LIMIT :limit;
+
+-- name: take_turns$
+-- Two senders at once put waiting alerts into messages one after the other; the lock goes with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended('posguard.alerts.route', 0));
+
+-- name: unrouted
+-- The oldest first. age: how long the oldest of them has waited.
+SELECT o.*, clock_timestamp() - min(o.created_at) OVER () AS age
+FROM posguard.alert_outbox AS o
+WHERE o.routed_at IS NULL
+ORDER BY o.id
+LIMIT :limit;
+
+-- name: mark_routed!
+UPDATE posguard.alert_outbox SET routed_at = clock_timestamp()
+WHERE id = ANY(:ids::bigint []) AND routed_at IS NULL;
+
+-- name: add_message$
+INSERT INTO posguard.alert_messages (key, route, subject, severity, alerts)
+VALUES (:key, :route, :subject, :severity, :alerts)
+ON CONFLICT (key) DO NOTHING
+RETURNING id;
+
+-- name: add_items!
+INSERT INTO posguard.alert_message_items (message_id, alert_id)
+SELECT :message_id, alert_id FROM unnest(:alert_ids::bigint []) AS given (alert_id);
+
+-- name: claim
+-- Messages that are due and nobody is sending, leased to the caller. Whoever died while sending loses his lease to time.
+UPDATE posguard.alert_messages AS m
+SET lease_owner = :owner, lease_until = clock_timestamp() + :lease::interval, attempts = m.attempts + 1
+WHERE m.id IN (
+    SELECT due.id FROM posguard.alert_messages AS due
+    WHERE
+        due.sent_at IS NULL
+        AND due.next_try <= clock_timestamp()
+        AND (due.lease_until IS NULL OR due.lease_until <= clock_timestamp())
+        AND due.route = ANY(:routes::text [])
+    ORDER BY array_position(ARRAY['critical', 'warning', 'info'], due.severity), due.id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING m.*;
+
+-- name: alerts_of
+-- What a message tells of, the worst first, beginnings before ends.
+SELECT o.* FROM posguard.alert_message_items AS i
+INNER JOIN posguard.alert_outbox AS o ON i.alert_id = o.id
+WHERE i.message_id = :message_id
+ORDER BY array_position(ARRAY['raised', 'resolved'], o.event),
+    array_position(ARRAY['critical', 'warning', 'info'], o.severity), o.id
+LIMIT :limit;
+
+-- name: mark_sent$
+-- Only for whoever still holds the lease; another one sends it again, under the same key.
+UPDATE posguard.alert_messages
+SET sent_at = clock_timestamp(), last_error = '', lease_owner = NULL, lease_until = NULL
+WHERE id = :id AND lease_owner = :owner AND sent_at IS NULL
+RETURNING id;
+
+-- name: mark_alerts_sent!
+-- An alert is sent when every message that tells of it is.
+UPDATE posguard.alert_outbox AS o
+SET sent_at = clock_timestamp()
+FROM posguard.alert_message_items AS mine
+WHERE
+    mine.message_id = :id
+    AND o.id = mine.alert_id
+    AND o.sent_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM posguard.alert_message_items AS i
+        INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
+        WHERE i.alert_id = o.id AND m.sent_at IS NULL AND m.id <> :id
+    );
+
+-- name: mark_failed!
+UPDATE posguard.alert_messages
+SET last_error = :error, next_try = clock_timestamp() + :delay::interval, lease_owner = NULL, lease_until = NULL
+WHERE id = :id AND lease_owner = :owner AND sent_at IS NULL;
+
+-- name: messages
+-- What is not sent yet, the worst first, then what was sent, the newest first.
+SELECT * FROM posguard.alert_messages
+WHERE :sent_too OR sent_at IS NULL
+ORDER BY
+    sent_at IS NOT NULL,
+    CASE WHEN sent_at IS NULL THEN array_position(ARRAY['critical', 'warning', 'info'], severity) END,
+    CASE WHEN sent_at IS NULL THEN id END,
+    id DESC
+LIMIT :limit;
+
+-- name: totals^
+SELECT
+    (SELECT count(*) FROM posguard.alert_outbox WHERE routed_at IS NULL) AS waiting,
+    (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL) AS unsent,
+    (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL AND attempts > 0) AS failing,
+    (SELECT min(created_at) FROM posguard.alert_messages WHERE sent_at IS NULL) AS oldest_unsent;
+
+-- name: begin_watch!
+INSERT INTO posguard.alert_watch DEFAULT VALUES ON CONFLICT (only_row) DO NOTHING;
+
+-- name: watch^
+-- The last complete run over everything, and the last one that ended at all.
+SELECT
+    clock_timestamp() AS now,
+    w.since,
+    (
+        SELECT finished_at FROM posguard.runs
+        WHERE job = 'reconcile' AND outcome IN ('clean', 'problems') AND scope_exchange = '' AND scope_symbol = ''
+        ORDER BY id DESC LIMIT 1
+    ) AS complete,
+    (
+        SELECT finished_at FROM posguard.runs
+        WHERE job = 'reconcile' AND outcome <> 'running' AND scope_exchange = '' AND scope_symbol = ''
+        ORDER BY id DESC LIMIT 1
+    ) AS ended
+FROM posguard.alert_watch AS w;
