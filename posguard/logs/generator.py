@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,10 @@ from posguard.logs.stories import (
     synchronise,
 )
 
+# Creates further apart than a minute are not held against each other.
+_APART = timedelta(seconds=75)
+_TRIES = 1000
+_STAMP = len("2025-10-22 22:50:45")
 INCIDENT_1 = datetime(2025, 10, 22, 21, 50, 40, 981_000, tzinfo=UTC)
 INCIDENT_2 = datetime(2025, 10, 22, 23, 21, 12, 819_000, tzinfo=UTC)
 _NOW_AND_THEN = (
@@ -108,7 +112,8 @@ def make_pieces(recipe: Recipe) -> tuple[list[bytes], Truth]:
     torn = headless = 0
     if recipe.damage:
         head = b"\x00\x00\x00\xff half of a line of before\n  File somewhere\n"
-        tail = pieces[-1].split(b" - ", 1)[0] + b" - core.x - INFO - Created position #99"
+        stamp, thousandth = pieces[-1][:_STAMP], pieces[-1][_STAMP + 1 : _STAMP + 4]
+        tail = stamp + b"," + thousandth + b" - core.x - INFO - Created position #99"
         pieces = [head, *pieces, tail]
         torn, headless = len(tail), len(head)
         truth.levels["INFO"] = truth.levels.get("INFO", 0) + 1
@@ -183,13 +188,8 @@ def _tell(story: Story, recipe: Recipe) -> None:
     random, length = story.random, timedelta(hours=recipe.hours)
     story.say(recipe.start, "started")
     story.say(recipe.start + timedelta(milliseconds=40), "locked")
-    for _ in range(recipe.opens):
-        open_as_usual(
-            story,
-            recipe.start + length * random.uniform(0.01, 0.97),
-            random.choice(SYMBOLS[2:6]),
-            random.choice(("binance", "bybit")),
-        )
+    for at, symbol, exchange in _opens(random, recipe, length):
+        open_as_usual(story, at, symbol, exchange)
     for number in range(int(recipe.hours * 12)):
         synchronise(
             story,
@@ -213,6 +213,21 @@ def _tell(story: Story, recipe: Recipe) -> None:
         incident_2(story, INCIDENT_2)
     for _ in range(recipe.noise):
         story.noise(recipe.start + length * random.uniform(0.0005, 1))
+
+
+def _opens(random: Random, recipe: Recipe, length: timedelta) -> Iterator[tuple[datetime, str, str]]:
+    """Ordinary opens: two of one symbol lie so far apart that they are no race, whatever the log says of their exchange."""
+    before: dict[str, list[datetime]] = {}
+    for _ in range(recipe.opens):
+        for _ in range(_TRIES):
+            at = recipe.start + length * random.uniform(0.01, 0.97)
+            symbol, exchange = random.choice(SYMBOLS[2:6]), random.choice(("binance", "bybit"))
+            if all(abs(at - one) > _APART for one in before.get(symbol, ())):
+                break
+        else:
+            raise ValueError(f"{recipe.opens} opens have no room in {recipe.hours} hours.")
+        before.setdefault(symbol, []).append(at)
+        yield at, symbol, exchange
 
 
 def _whole(at: datetime) -> datetime:

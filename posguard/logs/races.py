@@ -30,6 +30,7 @@ _OPEN_BEFORE = timedelta(seconds=30)  # an open may begin so long before its cre
 # The index that the incidents hit covers this status alone.
 _INDEXED = "active"
 _NUMBERS = re.compile(r"\d+")
+_OF_ONE_OPEN = frozenset({LogKind.OPENING, LogKind.INSERTING, LogKind.CREATED})
 _CLOSES = frozenset({LogKind.CLOSED, LogKind.EMERGENCY_CLOSE, LogKind.STOP_TRIGGERED})
 
 
@@ -51,8 +52,8 @@ def races_and_undecided(
     errors: Sequence[DuplicateError],
 ) -> tuple[tuple[Race, ...], tuple[Race, ...]]:
     """The races, as `find_races`; and creates of one symbol near each other that race only if they are on one exchange, which
-    the log does not say. Each of those has an open of its own, and a bot that trades on two exchanges opens one symbol on both.
-    The database knows: `posguard logs investigate` compares its rows.
+    the log does not say: that it never names another one with the symbol proves nothing. Each of those has an open of its own,
+    and a bot that trades on two exchanges opens one symbol on both. The database knows: `posguard logs investigate` compares its rows.
     """
     found = _Finder(events, made, zones)
     surfaced = [found.surfaced(error) for error in errors]
@@ -194,12 +195,27 @@ class _Finder:
 
     def undecided(self, race: Race) -> bool:
         """Whether the creates of a race without an error may as well be on two exchanges."""
-        exchanges = [c.exchange for c in race.creates]
-        if None not in exchanges:
+        if all(self._exchange_is_told(create) for create in race.creates):
             return False
         about = self._within(self._about.get(race.symbol, []), race.creates[0].at, race.at)
         opened = sum(e.kind == LogKind.OPENING for e in about)
         return opened >= len(race.creates) - 1
+
+    def _exchange_is_told(self, create: Create) -> bool:
+        """Whether a line of the create itself, of its own open or of its own pass names the exchange."""
+        if create.exchange is None or "exchange" not in create.inferred:
+            return create.exchange is not None
+        since = create.started - _OPEN_BEFORE
+        if create.actor is Actor.SYNC:
+            return any(map(_names_exchange, self._within(self._passes, since, create.at)))
+        opened = False
+        for event in reversed(self._within(self._about.get(create.symbol, []), since, create.at)):
+            if opened and event.kind in {LogKind.OPENING, LogKind.SIGNAL}:
+                return event.kind == LogKind.SIGNAL and _names_exchange(event)
+            if not opened and event.kind in _OF_ONE_OPEN and _names_exchange(event):
+                return True
+            opened = opened or event.kind == LogKind.OPENING
+        return False
 
     def _groups(self, symbol: str, made: list[Create]) -> Iterable[list[Create]]:
         """Creates of one symbol that no close lies between, two or more together."""
@@ -288,6 +304,11 @@ class _Finder:
 
 def _at(event: PositionEvent) -> datetime:
     return event.at
+
+
+def _names_exchange(event: PositionEvent) -> bool:
+    """Whether the line says its exchange itself."""
+    return event.exchange is not None and "exchange" not in event.inferred
 
 
 def _ends(event: PositionEvent) -> bool:

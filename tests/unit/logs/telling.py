@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from posguard.logs.correlate import correlate
 from posguard.logs.creates import creates
-from posguard.logs.races import find_races
+from posguard.logs.races import duplicate_errors, find_races, races_and_undecided
 from posguard.model.log_event import Category, LogEvent
 
 START = datetime(2025, 10, 22, 21, 50, 40, 983_000, tzinfo=UTC)
@@ -46,6 +46,10 @@ class Log:
     def races(self, **zones):
         told = self.correlated()
         return find_races(told, creates(told), zones or {self.source: "Europe/Berlin"})
+
+    def undecided(self):
+        told = self.correlated()
+        return races_and_undecided(told, creates(told), {}, duplicate_errors(told))[1]
 
 
 def incident_1(log=None):

@@ -137,6 +137,37 @@ def test_two_exchanges_do_not_race():
     assert _opened(log, 40, 2, exchange="bybit").races() == ()
 
 
+def test_an_exchange_that_only_a_line_elsewhere_names_does_not_make_two_opens_a_race():
+    log = _opened(_opened(Log(), 0, 1, exchange=None), 40, 2, exchange=None)
+    assert (len(log.races()), len(log.undecided())) == (0, 1)
+    log.say(90_000, "already_exists", symbol="APTUSDT", exchange="binance", module=REPOSITORY)
+    assert {c.exchange for race in log.undecided() for c in race.creates} == {"binance"}
+    assert log.races() == ()
+
+
+def test_an_exchange_that_the_signal_or_the_insert_of_each_open_names_makes_them_a_race():
+    log = Log()
+    for ms, number in ((0, 1), (40, 2)):
+        log.say(ms, "signal", symbol="APTUSDT", exchange="binance", module=SIGNAL)
+        _opened(log, ms + 5, number, exchange=None)
+    assert (len(log.races()), log.undecided()) == (1, ())
+    log = Log()
+    for ms, number in ((0, 1), (40, 2)):
+        log.say(ms, "opening", symbol="APTUSDT", module=SIGNAL)
+        log.say(ms + 5, "inserting", symbol="APTUSDT", exchange="binance", module=SIGNAL)
+        log.say(ms + 10, "created", symbol="APTUSDT", position_id=number, module=SIGNAL)
+    assert (len(log.races()), log.undecided()) == (1, ())
+    # the exchange of the open before says nothing of the next one
+    log = _opened(_opened(Log(), 0, 1), 40, 2, exchange=None)
+    assert (log.races(), len(log.undecided())) == ((), 1)
+
+
+def test_a_pass_of_the_synchroniser_tells_the_exchange_of_what_it_adds():
+    log = Log().say(0, "sync_started", exchange="binance", module=SYNC)
+    log.say(5, "sync_added", symbol="APTUSDT", module=SYNC)
+    assert (len(_opened(log, 900, 2).races()), log.undecided()) == (1, ())
+
+
 def test_creates_a_minute_apart_are_not_held_against_each_other():
     assert _opened(_opened(Log(), 0, 1), 60_100, 2).races() == ()
 

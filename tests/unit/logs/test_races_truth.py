@@ -19,6 +19,9 @@ RECIPES = [
     Recipe(seed=3, wording=2, zone="America/New_York", damage=True),
     Recipe(seed=4, wording=1, zone="UTC", crlf=True, bars=0.9),
     Recipe(seed=5, wording=2, zone="Australia/Lord_Howe", encoding="cp1251"),
+    # whose opens, drawn without a care, would lie within a minute of each other
+    Recipe(seed=7, hours=23.9, opens=250, happenings=300, incidents=False),
+    Recipe(seed=8, zone="UTC", damage=True, bars=1.0),
     Recipe(seed=6, zone="Asia/Kolkata", races=("silent", "D", "C", "B", "A", "A", "B"), silence=(2.0, 3.1)),
 ]
 
@@ -43,6 +46,8 @@ def test_every_planted_race_comes_out_with_its_scenario_its_rows_and_its_gap(rec
     found, truth, _ = _analysis(recipe)
     races = {race.symbol: race for race in found.races}
     assert len(truth.races) >= len(recipe.races)
+    assert sorted(races) == sorted(planted.symbol for planted in truth.races)
+    assert (len(found.races), found.undecided) == (len(truth.races), ())
     for planted in truth.races:
         race = races[planted.symbol]
         silent = planted.scenario == "silent"
