@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 # Airflow maps over a thousand at most; where a source has more files than this, neighbours share a task.
 MAPPED = 200
-GLOB = frozenset("*?[")
 
 
 def preflight() -> None:
@@ -110,6 +109,7 @@ async def _load(
 ) -> list[Ingested]:
     from posguard.logs.ingest import declared, ingest_file
     from posguard.logs.patterns import load_patterns
+    from posguard.logs.storage import is_remote
     from posguard.postgres.pool import Database
 
     patterns = load_patterns(settings.log_patterns)
@@ -122,7 +122,7 @@ async def _load(
                 path,
                 retention=settings.log_retention,
                 interval=interval,
-                opener=open_remote if "://" in path else None,
+                opener=open_remote if is_remote(path) else None,
                 size=remote_size(path),
                 patterns=patterns,
                 program="airflow",
@@ -157,8 +157,9 @@ async def _end(
 def local_paths(source: LogSource) -> dict[str, int | None]:
     """The files of a source on local disks, with no size: that is looked up where they are opened."""
     from posguard.logs.sources import files_of
+    from posguard.logs.storage import is_remote
 
-    here = [path for path in source.paths if "://" not in path]
+    here = [path for path in source.paths if not is_remote(path)]
     return dict.fromkeys(files_of(here)) if here else {}
 
 
@@ -166,24 +167,13 @@ def remote_paths(source: LogSource) -> dict[str, int | None]:
     """The files of a source on object storage with their sizes: of files, folders, and globs in a folder."""
     from airflow.sdk import ObjectStoragePath
 
-    from posguard.errors import LogError
     from posguard.logs.sources import files_of
+    from posguard.logs.storage import Place, files_at, is_remote, prefix_of
 
     found: dict[str, int | None] = {}
-    for path in source.paths:
-        if "://" not in path:
-            continue
-        place = ObjectStoragePath(path)
-        if GLOB & set(place.name):
-            named = [one for one in place.parent.glob(place.name) if one.is_file()]
-        elif place.is_dir():
-            named = [one for one in place.iterdir() if ".log" in one.name and one.is_file()]
-        else:
-            named = [place] if place.exists() else []
-        if not named:
-            said = f"There is no log at {path}. Nothing was read."
-            raise LogError(said, hint="Check the path, or POSGUARD_LOG_SOURCES.")
-        found |= {str(one): one.stat().st_size for one in named}
+    for address in filter(is_remote, source.paths):
+        place = ObjectStoragePath(address)
+        found |= files_at(address, Place(place.fs, place.path, prefix_of(str(place), place.path)))
     return {path: found[path] for path in files_of(found)} if found else {}
 
 
@@ -191,7 +181,9 @@ def remote_size(path: str) -> int | None:
     """The size of a file on object storage; None for a local one."""
     from airflow.sdk import ObjectStoragePath
 
-    return ObjectStoragePath(path).stat().st_size if "://" in path else None
+    from posguard.logs.storage import is_remote
+
+    return ObjectStoragePath(path).stat().st_size if is_remote(path) else None
 
 
 def open_remote(path: str) -> BinaryIO:

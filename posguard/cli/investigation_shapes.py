@@ -10,6 +10,8 @@ from pydantic import Field
 from posguard.cli.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from posguard.logs.investigate import Investigation
     from posguard.model.incident import Evidence, Hypothesis
 
@@ -66,8 +68,10 @@ class InvestigationReport(Shape):
     hypotheses: tuple[HypothesisShape, ...] = Field(description="the explanations")
     side_by_side: tuple[EvidenceShape, ...] = Field(description="log and database in order of time")
 
+    damage: tuple[str, ...] = Field(description="what of the files could not be read, and why")
+
     @classmethod
-    def of(cls, found: Investigation) -> InvestigationReport:
+    def of(cls, found: Investigation, *, damage: Sequence[str]) -> InvestigationReport:
         """The shape of an investigation."""
         inserts = found.case.inserts
         return cls(
@@ -79,4 +83,5 @@ class InvestigationReport(Shape):
             clock_skew_ms=found.skew.total_seconds() * 1000 if found.skew is not None else None,
             hypotheses=tuple(HypothesisShape.of(one) for one in found.hypotheses),
             side_by_side=tuple(EvidenceShape.of(one) for one in found.side_by_side),
+            damage=tuple(damage),
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,18 +15,15 @@ from posguard.cli.options import AsJson, OnDemo, OneExchange, OneSymbol
 from posguard.errors import ExitCode, LogError, OperatorError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from posguard.cli.logs_sources import Reading
     from posguard.logs.analysis import Analysis
     from posguard.logs.extract import Extraction
-    from posguard.logs.patterns import Pattern
     from posguard.model.log_event import LogEvent
     from posguard.model.scope import Scope
 
 Contexts = dict[int, tuple[list[str], list[str]]]
 _CONTEXTS = 200  # errors whose neighbouring lines are read again
-_PART = 8192
 
 
 class Format(StrEnum):
@@ -83,7 +78,8 @@ def analyze(
 ) -> None:
     """Find the races in the bot's logs: duplicate-key errors with what led to them, and double creates that left no error.
 
-    Reads only. Exit code 0 where nothing was found, 1 with a race, 3 where a log cannot be read.
+    Reads only. Exit code 0 where nothing was found, 1 with a race, 3 where a log cannot be read or breaks off, or does not say
+    whether two creates were on one exchange (which beats 1).
 
     \b
     Examples:
@@ -91,17 +87,20 @@ def analyze(
       posguard logs analyze /var/log/bot/bot.log* --tz Europe/Berlin --symbol APTUSDT
       posguard logs analyze --from 2025-10-22T21:00 --to 2025-10-23 --export races.html
     """
+    from posguard.cli.logs_reading import extractions, refuse_where_nothing_was_read
     from posguard.cli.logs_sources import chosen_patterns, readings
     from posguard.model.scope import Scope
 
     written = _format(as_format, export, as_json=as_json)
     scope = Scope(exchange or "", symbol or "")
-    window = _moment("--from", since), _moment("--to", until)
+    begin, end = _moment("--from", since), _moment("--to", until)
     known = chosen_patterns(patterns)
     counted = written in {Format.JSON, Format.HTML} if levels is None else levels
-    read = _extractions(readings(paths or [], zone, demo=demo), window, lines, known, levels=counted)
+    wanted = readings(paths or [], zone, demo=demo)
+    read = extractions(wanted, known, since=begin, until=end, last_lines=lines, levels=counted)
     found, contexts, damage = _analysed(read, scope, counted=counted)
-    text = _written(found, contexts, damage, written)
+    unknown = _inconclusive(read, found)
+    text = _written(found, contexts, damage, written, unknown)
     if export is not None:
         _save(export, text)
         print(f"Written to {export}.")
@@ -111,21 +110,30 @@ def analyze(
         from posguard.cli import logs_text
 
         logs_text.analysis(found, damage=damage, contexts=contexts, whole=verbose, symbol=scope.symbol)
-    _refuse_unread(read, window)
+    if begin is None and end is None:
+        refuse_where_nothing_was_read(read)
+    if unknown:
+        races = (
+            "The races above are not all that there may be"
+            if found.races
+            else "No race was found, which proves nothing"
+        )
+        raise LogError(f"{races}. {'; '.join(unknown)}.")
     if found.races:
         raise typer.Exit(ExitCode.CRITICAL)
 
 
-def _refuse_unread(read: Sequence[Extraction], window: tuple[datetime | None, datetime | None]) -> None:
-    """A log in which nothing could be read proves nothing: no race was found is not what came out of it."""
-    if window != (None, None):
-        return
-    for one in read:
-        if one.counts.bytes and one.counts.first is None:
-            raise LogError(
-                f"No line of {', '.join(map(str, one.files))} begins as a log line of the bot does. Nothing is known of it.",
-                hint="`YYYY-MM-DD HH:MM:SS,mmm - module - LEVEL - message` is wanted; docs/logs.md has the other format.",
-            )
+def _inconclusive(read: Sequence[Extraction], found: Analysis) -> list[str]:
+    """Why the log does not say whether there are more races than were found."""
+    from posguard.cli.logs_reading import left_unread
+
+    reasons = left_unread(read)
+    if pairs := len(found.undecided):
+        reasons.append(
+            f"{pairs} {'pair' if pairs == 1 else 'pairs'} of creates of one symbol near each other, and the log does not say whether on "
+            "one exchange: --verbose lists them, `posguard logs investigate` asks the database"
+        )
+    return reasons
 
 
 def _format(asked: Format | None, export: Path | None, *, as_json: bool) -> Format:
@@ -155,35 +163,10 @@ def _moment(option: str, text: str) -> datetime | None:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def _extractions(
-    read: Sequence[Reading],
-    window: tuple[datetime | None, datetime | None],
-    lines: int | None,
-    patterns: Sequence[Pattern],
-    *,
-    levels: bool,
-) -> list[Extraction]:
-    from posguard.logs.extract import extract
-
-    return [
-        extract(
-            one.paths,
-            one.source,
-            since=window[0],
-            until=window[1],
-            processes=os.cpu_count() or 1,
-            patterns=patterns,
-            last_lines=lines,
-            lines=levels,
-            levels=levels,
-        )
-        for one in read
-    ]
-
-
 def _analysed(
     read: Sequence[Extraction], scope: Scope, *, counted: bool
 ) -> tuple[Analysis, Contexts, list[str]]:
+    from posguard.cli.logs_reading import damage_of, in_parts
     from posguard.logs.analysis import Gathered
 
     gathered = Gathered()
@@ -201,31 +184,7 @@ def _analysed(
         parsed_entries=sum(c.records for c in counts) if counted else None,
         levels=levels,
     )
-    damage = [f"{d.path or 'the log'}: {d.what} ({d.count})" for c in counts for d in c.damage]
-    return found, _contexts(found, gathered.kept, read), damage
-
-
-def in_parts(read: Extraction) -> Iterator[Sequence[LogEvent]]:
-    """The events of a log, some thousand at a time, with a progress bar on stderr."""
-    from posguard.cli import output
-
-    sizes = {path: _size(path) for path in read.files}
-    total, before, current = sum(sizes.values()) >> 20, 0, ""
-    events = iter(read)
-    with output.bar(f"reading {read.source.name} (MB)", max(total, 1)) as say:
-        while part := list(islice(events, _PART)):
-            last = part[-1]
-            if last.path != current:
-                before, current = before + sizes.get(current, 0), last.path
-            say(min((before + min(last.offset, sizes.get(current, 0))) >> 20, total), "")
-            yield part
-
-
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return 0
+    return found, _contexts(found, gathered.kept, read), damage_of(read)
 
 
 def _contexts(found: Analysis, kept: Sequence[LogEvent], read: Sequence[Extraction]) -> Contexts:
@@ -244,14 +203,16 @@ def _contexts(found: Analysis, kept: Sequence[LogEvent], read: Sequence[Extracti
     return contexts
 
 
-def _written(found: Analysis, contexts: Contexts, damage: Sequence[str], written: Format) -> str:
+def _written(
+    found: Analysis, contexts: Contexts, damage: Sequence[str], written: Format, unknown: Sequence[str]
+) -> str:
     """The analysis in its format; empty for text, which goes to the screen."""
     now = datetime.now(UTC)
     match written:
         case Format.JSON:
             from posguard.cli.logs_shapes import LogAnalysis
 
-            shape = LogAnalysis.of(found, at=now, damage=damage, contexts=contexts)
+            shape = LogAnalysis.of(found, at=now, damage=damage, contexts=contexts, unknown=unknown)
             return shape.model_dump_json(indent=2)
         case Format.CSV:
             from posguard.cli.logs_text import as_csv

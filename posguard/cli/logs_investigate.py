@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +11,12 @@ import typer
 
 from posguard.cli.logs_sources import Paths, PatternsFile, Zone
 from posguard.cli.options import AsJson, OnDemo, OneExchange
-from posguard.errors import UsageError
+from posguard.errors import LogError, UsageError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from posguard.model.incident import DatabaseFacts
-    from posguard.model.log_event import LogEvent
     from posguard.model.scope import Scope
 
 _AROUND = timedelta(minutes=2)
@@ -48,7 +46,8 @@ def investigate(
 ) -> None:
     """Set logs and database side by side around one time, and hold, refute or leave open each explanation of what happened.
 
-    Reads only. Exit code 0 when it was investigated, whatever came of it, 3 where a log or the database cannot be read.
+    Reads only. Exit code 0 when it was investigated, whatever came of it, 3 where a log or the database cannot be read, or a
+    log breaks off.
 
     \b
     Examples:
@@ -58,6 +57,7 @@ def investigate(
     """
     from posguard.cli import output
     from posguard.cli.connect import database
+    from posguard.cli.logs_reading import damage_of, extractions, in_parts, left_unread
     from posguard.cli.logs_sources import chosen_patterns, readings
     from posguard.logs.investigate import investigate as judged
     from posguard.logs.investigate import make_case
@@ -68,27 +68,22 @@ def investigate(
     read = readings(paths or [], zone, demo=demo)
     output.structured_log_to_stderr()
     facts = asyncio.run(_facts(database(demo=demo), scope, when))
-    from posguard.logs.extract import extract
-
-    known = chosen_patterns(patterns)
-    events: list[LogEvent] = []
-    for one in read:
-        events += extract(
-            one.paths,
-            one.source,
-            until=when + timedelta(hours=1),
-            processes=os.cpu_count() or 1,
-            patterns=known,
-        )
+    logs = extractions(read, chosen_patterns(patterns), until=when + timedelta(hours=1))
+    events = [event for log in logs for part in in_parts(log) for event in part]
     found = judged(make_case(events, facts, scope, when, _AROUND))
+    damage, unread = damage_of(logs), left_unread(logs)
     if as_json:
         from posguard.cli.investigation_shapes import InvestigationReport
 
-        output.emit(InvestigationReport.of(found))
-        return
-    from posguard.cli import investigation_text
+        output.emit(InvestigationReport.of(found, damage=damage))
+    else:
+        from posguard.cli import investigation_text
 
-    investigation_text.investigation(found, zones=sorted({one.source.zone for one in read}))
+        for line in damage:
+            output.warn(line)
+        investigation_text.investigation(found, zones=sorted({one.source.zone for one in read}))
+    if unread:
+        raise LogError(f"What no line was found of may have stood in what was not read. {'; '.join(unread)}.")
 
 
 async def _facts(dsn: SecretStr, scope: Scope, when: datetime) -> DatabaseFacts:

@@ -58,7 +58,7 @@ def load(
     """Load the bot's logs into the database, each record once; races they tell of become findings.
 
     A file that was loaded before, renamed, packed, cut or grown since, adds only what is new. Exit code 0 where all files were
-    loaded, 5 where some could not be read, 3 where none could.
+    loaded, 5 where some could not be read or break off, 3 where none could be read.
 
     \b
     Examples:
@@ -83,7 +83,7 @@ def load(
         output.emit(shape)
     else:
         _tell(done, to.settings.log_retention_days)
-    if done.unread:
+    if done.unread or any(damage.cut for one in done.files for damage in one.damage):
         raise typer.Exit(ExitCode.PARTLY if done.files else ExitCode.INCONCLUSIVE)
 
 
@@ -125,6 +125,7 @@ async def _load(
 ) -> _Done:
     from posguard.logs.ingest import end_interval, ingest_file, span_of
     from posguard.logs.sources import files_of
+    from posguard.logs.storage import is_remote, named_files, open_anywhere
     from posguard.postgres.pool import Database
     from posguard.postgres.schema import require_schema
 
@@ -133,13 +134,16 @@ async def _load(
         async with db.connection() as connection:
             await require_schema(connection)
         for one in wanted:
-            for path in files_of(one.paths):
+            sizes = await asyncio.to_thread(named_files, one.paths)
+            for path in files_of(sizes):
                 try:
                     found = await ingest_file(
                         db,
                         one.source,
                         path,
                         retention=to.settings.log_retention,
+                        opener=open_anywhere if is_remote(path) else None,
+                        size=sizes.get(path),
                         patterns=known,
                         progress=lambda read, path=path: say(f"{path}: {read / 1024**2:.0f} MB …"),  # type: ignore[misc]
                     )

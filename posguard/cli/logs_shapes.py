@@ -221,6 +221,9 @@ class LogAnalysis(Shape):
     position_events: tuple[PositionEventShape, ...] = Field(description="what happened to positions")
     log_gaps: tuple[HoleShape, ...] = Field(description="times of which a log says nothing")
     damage: tuple[str, ...] = Field(description="what of the files could not be read, and why")
+    inconclusive: tuple[str, ...] = Field(
+        description="why there may be more races than were found; where it is not empty, the exit code is 3"
+    )
 
     @classmethod
     def of(
@@ -230,6 +233,7 @@ class LogAnalysis(Shape):
         at: datetime,
         damage: Sequence[str],
         contexts: Mapping[int, tuple[Sequence[str], Sequence[str]]],
+        unknown: Sequence[str],
     ) -> LogAnalysis:
         """The shape of an analysis; `contexts` holds the lines around the nth error."""
         return cls(
@@ -246,4 +250,5 @@ class LogAnalysis(Shape):
                 for h in analysis.statistics.holes
             ),
             damage=tuple(damage),
+            inconclusive=tuple(unknown),
         )

@@ -53,12 +53,6 @@ def analysis(
     for line in damage:
         output.warn(line)
     _errors(numbers, len(found.silent))
-    if found.undecided:
-        pairs = len(found.undecided)
-        print(
-            f"{pairs} more {'pair' if pairs == 1 else 'pairs'} of creates of one symbol near each other: the log does not say whether on one "
-            "exchange. --verbose lists them; `posguard logs investigate` asks the database."
-        )
     for n, race in enumerate(found.surfaced[: None if whole else SHOWN]):
         _race(race, f"Error {n + 1} of {len(found.surfaced)}")
         if whole:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from posguard.logs.correlate import PositionEvent, correlate, tells_of_position
 from posguard.logs.creates import creates
 from posguard.logs.races import duplicate_errors, races_and_undecided
-from posguard.logs.statistics import HOLE, Tally, statistics
+from posguard.logs.statistics import HOLE, UPDATES, Tally, statistics
 from posguard.model.log_event import LogEvent
 from posguard.model.log_statistics import Statistics
 from posguard.model.race import Race
@@ -87,6 +87,7 @@ class Gathered:
             errors,
             events,
             creates=sum(_covers(scope, c.symbol or None, c.exchange) for c in made),
+            updates=sum(e.kind in UPDATES for e in told),
             total_lines=total_lines,
             parsed_entries=parsed_entries,
             levels=levels,

@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from posguard.logs.repeats import told_once
 from posguard.model.log_event import LogEvent, LogKind
 from posguard.model.race import Actor
 from posguard.model.symbol import canonical_symbol
@@ -161,7 +162,7 @@ def _of_another_table(constraint: str) -> bool:
 def correlate(events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:
     """The events about positions, completed from their neighbours, in order of time; each source is read by itself.
 
-    Events of one source come in the order of their lines.
+    Events of one source come in the order of their lines. What several files or sources tell is told once.
     """
     by_source: dict[str, list[LogEvent]] = defaultdict(list)
     for event in events:
@@ -169,7 +170,7 @@ def correlate(events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:
             by_source[event.source].append(event)
     found = [told for one in by_source.values() for told in _one_source(one)]
     found.sort(key=_when)
-    return tuple(found)
+    return tuple(told_once(found))
 
 
 def _when(event: PositionEvent) -> datetime:

@@ -27,11 +27,15 @@ _FARTHEST = timedelta(hours=27)
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something in a file that could not be read as it should: what, how many bytes or records, and in which file."""
+    """Something in a file that could not be read as it should: what, how many bytes or records, and in which file.
+
+    `cut`: the file breaks off there, and nobody knows what stood behind.
+    """
 
     path: str
     what: str
     count: int
+    cut: bool = False
 
 
 @dataclass(slots=True)
@@ -201,7 +205,7 @@ def _close(counts: Counts, path: str, end: PartEnd, *, lines: bool) -> None:
     if end.skipped:
         _note(counts, path, "bytes of records too long to hold", end.skipped)
     if end.damage:
-        _note(counts, path, end.damage, 1)
+        counts.damage.append(Damage(path, end.damage, 1, cut=True))
 
 
 def _say(counts: Counts, clock: Clock, folds: Folds) -> None:

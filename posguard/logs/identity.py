@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,23 @@ class Identity(NamedTuple):
     ordinal: int
 
 
-def content_hash(event: LogEvent) -> bytes:
+class Said(Protocol):
+    """What a record's content is made of."""
+
+    @property
+    def level(self) -> str:
+        """Its level."""
+
+    @property
+    def module(self) -> str:
+        """Who wrote it."""
+
+    @property
+    def message(self) -> str:
+        """Its words."""
+
+
+def content_hash(event: Said) -> bytes:
     """16 bytes over level, module and the first line of the message that is not blank, without its end.
 
     Only that line: the lines below it may still be on their way, or lie in the next file where a set is cut between them.

@@ -11,6 +11,7 @@ from posguard.logs import hypotheses_database as by_database
 from posguard.logs.case import Case, is_process, line, row
 from posguard.logs.correlate import FAILURES, correlate
 from posguard.logs.creates import creates
+from posguard.logs.repeats import told_once
 from posguard.model.incident import DatabaseFacts, Evidence, Hypothesis
 from posguard.model.log_event import LogEvent, LogKind
 from posguard.model.race import Actor
@@ -57,6 +58,8 @@ def make_case(
 ) -> Case:
     """The case of the scope's symbol at a time, of what was read of the log (in the order of its lines) and of the database."""
     told = correlate(events)
+    # several files or sources may hold one line, and how often a line was written is evidence
+    events = list(told_once(sorted(events, key=lambda e: e.at)))
     since, until = at - around, at + around
     mine = [e for e in told if e.symbol == scope.symbol and _fits(scope, e.exchange)]
     made = creates(told)
@@ -75,7 +78,7 @@ def make_case(
         ),
         passes=tuple(e for e in told if e.actor is Actor.SYNC and e.symbol is None),
         waves=tuple(e for e in events if e.kind in _KEPT),
-        processes=tuple(sorted((e for e in events if is_process(e)), key=lambda e: e.at)),
+        processes=tuple(e for e in events if is_process(e)),
         failures=tuple(
             e
             for e in events

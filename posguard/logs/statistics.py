@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posguard.logs.races import DuplicateError
 
 HOLE = timedelta(minutes=30)
+UPDATES = frozenset({LogKind.UPDATED, LogKind.ACTIVATED})
 _HOURS_A_DAY = 24
 _PAIR_WAITS = timedelta(seconds=60)  # for the line that ends what another began
 _PAIRS = (
@@ -92,6 +93,7 @@ def statistics(
     events: Sequence[PositionEvent],
     *,
     creates: int,
+    updates: int,
     total_lines: int | None,
     parsed_entries: int | None,
     levels: Mapping[str, int] | None = None,
@@ -101,11 +103,10 @@ def statistics(
     low, high = poisson_interval(len(errors))
     a_day = _HOURS_A_DAY / hours if hours else None
     spans = tally.spans.values()
-    kinds = tally.by_kind
     return Statistics(
         duplicate_errors=len(errors),
         position_creates=creates,
-        position_updates=kinds[LogKind.UPDATED] + kinds[LogKind.ACTIVATED],
+        position_updates=updates,
         total_lines=total_lines,
         parsed_entries=parsed_entries,
         unique_symbols=len(tally.symbols),
@@ -118,7 +119,7 @@ def statistics(
         levels=_most(Counter(levels) if levels else tally.by_level),
         latency=_latencies(tally.latencies, events),
         categories=_most(tally.by_category),
-        kinds=_most(kinds),
+        kinds=_most(tally.by_kind),
         holes=tuple(tally.holes),
         first=min((first for first, _ in spans), default=None),
         last=max((last for _, last in spans), default=None),

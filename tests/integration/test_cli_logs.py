@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +60,8 @@ def log(world, tmp_path):
     """The demo bot's log, and the setting that declares it."""
     source = log_source(tmp_path)
     write_log(world, source)
-    return {"path": source.paths[0], "declared": f"[{source.model_dump_json()}]"}
+    path = source.paths[0]
+    return {"path": path, "declared": f"[{source.model_dump_json()}]", "text": Path(path).read_bytes()}
 
 
 def test_the_declared_log_tells_both_incidents_in_utc_and_in_the_hosts_time(log, tmp_path):
@@ -165,6 +168,60 @@ def test_a_log_without_one_line_of_the_bots_is_unknown_and_not_quiet(tmp_path):
     assert posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path).code == 0
 
 
+def test_an_address_is_read_as_the_file_is(log, tmp_path):
+    (tmp_path / "bot.log.1.gz").write_bytes(gzip.compress(log["text"]))
+    words = ("--tz", ZONE, "--format", "csv")
+    local = posguard("logs", "analyze", log["path"], *words, folder=tmp_path)
+    ended = posguard("logs", "analyze", f"file://{tmp_path}/*.gz", *words, folder=tmp_path)
+    assert (ended.code, ended.err, ended.out) == (1, "", local.out)
+
+
+def test_a_packed_file_that_breaks_off_proves_nothing_and_what_was_read_is_said(log, tmp_path):
+    packed = gzip.compress(log["text"])
+    (tmp_path / "bot.log.gz").write_bytes(packed[: len(packed) // 50])
+    ended = posguard("logs", "analyze", "bot.log.gz", "--tz", ZONE, "--json", folder=tmp_path)
+    assert (ended.code, ended.json["duplicate_errors"], len(ended.json["inconclusive"])) == (3, [], 1)
+    for words in (
+        "proves nothing",
+        "bot.log.gz: the gzip file ends early after",
+        "events were read, up to 2026-",
+    ):
+        assert words in ended.err
+    # a race in what was read is told, and 3 beats 1
+    (tmp_path / "bot.log.gz").write_bytes(packed[:-40])
+    ended = posguard("logs", "analyze", "bot.log.gz", "--tz", ZONE, folder=tmp_path)
+    assert (ended.code, "1 duplicate-key error" in ended.out) == (3, True)
+    assert "are not all that there may be" in ended.err
+
+
+def test_creates_that_the_log_does_not_decide_are_inconclusive(tmp_path):
+    lines = [
+        f"2025-10-22 22:50:{second},100 - {module} - INFO - {words}\n"
+        for second, number in ((40, 7), (50, 8))
+        for module, words in (
+            ("core.signal_processor", "Opening position for APTUSDT"),
+            ("core.repository", f"Created position #{number} for APTUSDT"),
+        )
+    ]
+    (tmp_path / "bot.log").write_text("".join(lines))
+    ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path)
+    assert (ended.code, "1 pair of creates of one symbol" in ended.err) == (3, True), ended
+
+
+def test_two_declared_sources_that_overlap_count_an_error_once(log, tmp_path):
+    path = log["path"]
+    again = [
+        {"name": "file", "paths": [path], "zone": ZONE},
+        {"name": "folder", "paths": [path.rpartition("/")[0]], "zone": ZONE},
+    ]
+    alone = posguard("logs", "analyze", "--json", folder=tmp_path, POSGUARD_LOG_SOURCES=log["declared"]).json
+    both = posguard("logs", "analyze", "--json", folder=tmp_path, POSGUARD_LOG_SOURCES=json.dumps(again)).json
+    assert both["statistics"]["duplicate_errors"] == 1
+    for number in ("position_creates", "position_updates", "errors_by_hour", "errors_per_day_projected"):
+        assert both["statistics"][number] == alone["statistics"][number], number
+    assert len(both["position_events"]) == len(alone["position_events"])
+
+
 def test_a_quiet_log_ends_with_0(tmp_path):
     (tmp_path / "bot.log").write_text("2025-10-22 22:50:40,983 - core - INFO - Position saved #7 APTUSDT\n")
     ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path)
@@ -221,6 +278,15 @@ async def test_incident_1_is_the_synchronisers(world, log, bot_dsn, tmp_path):
     assert "HELD: synchroniser." in ended.out
     assert "Rows: #2548, #2549, inserted 3.756 s apart." in ended.out
     assert "Open now: #2549." in ended.out
+    (tmp_path / "bot.log.gz").write_bytes(gzip.compress(log["text"])[:-40])
+    given["POSGUARD_LOG_SOURCES"] = json.dumps(
+        [{"name": "bot", "paths": [f"file://{tmp_path}/bot.log.gz"], "zone": ZONE}]
+    )
+    words = ("logs", "investigate", "--symbol", "APTUSDT", "--at", at, "--json")
+    ended = await posguard_beside(*words, folder=tmp_path, **given)
+    assert (ended.code, ended.json["row_ids"]) == (3, [2548, 2549])
+    assert any("the gzip file ends early" in line for line in ended.json["damage"])
+    assert "what stood behind is not known" in ended.err
 
 
 async def _fill(dsn, world):

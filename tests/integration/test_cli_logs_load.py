@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,19 @@ def test_a_file_that_cannot_be_read_is_said_and_the_others_are_loaded(env, tmp_p
     assert count(env) == truth.events
     alone = posguard("logs", "load", "--source", "bot", broken, folder=tmp_path, **env)
     assert alone.code == ExitCode.INCONCLUSIVE
+
+
+def test_a_file_that_breaks_off_is_loaded_in_part_and_from_an_address_whole(env, tmp_path):
+    data, truth = make_log(LOG)
+    packed = gzip.compress(data)
+    path = tmp_path / "logs" / "bot.log.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    done = posguard("logs", "load", folder=tmp_path, **env)
+    assert (done.code, "the gzip file ends early" in done.err) == (ExitCode.PARTLY, True)
+    assert 0 < count(env) < truth.events
+    path.write_bytes(packed)
+    done = posguard("logs", "load", "--source", "bot", f"file://{tmp_path}/logs/", folder=tmp_path, **env)
+    assert (done.code, done.err, count(env)) == (0, "", truth.events)
 
 
 def test_what_is_too_old_is_refused_with_the_way_to_load_it_and_deleted_by_retain(env, tmp_path):
