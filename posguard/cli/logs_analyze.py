@@ -221,7 +221,7 @@ def _written(
         case Format.HTML:
             from posguard.report.render import file_page, log_report
 
-            return log_report(found.races, found.statistics, file_page(now), damage=damage)
+            return log_report(found.races, found.statistics, file_page(now), damage=damage, unknown=unknown)
         case _:
             return ""
 

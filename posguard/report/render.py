@@ -224,9 +224,18 @@ def race_list(known: Known, races: Sequence[tuple[int, Race]], page: Page) -> st
 
 
 def log_report(
-    races: Sequence[Race], numbers: Statistics, page: Page, *, damage: Sequence[str] = (), limit: int = 50
+    races: Sequence[Race],
+    numbers: Statistics,
+    page: Page,
+    *,
+    damage: Sequence[str] = (),
+    unknown: Sequence[str] = (),
+    limit: int = 50,
 ) -> str:
-    """An analysis of the bot's logs as a page of its own, each race drawn, at most `limit` of them."""
+    """An analysis of the bot's logs as a page of its own, each race drawn, at most `limit` of them.
+
+    With a reason in `unknown` why there may be more races, it is never called clear.
+    """
     tables = (
         ("Errors by symbol", numbers.errors_by_symbol),
         ("Errors by exchange", numbers.errors_by_exchange),
@@ -244,6 +253,7 @@ def log_report(
         numbers=numbers,
         tables=tables,
         damage=damage,
+        unknown=unknown,
     )
 
 

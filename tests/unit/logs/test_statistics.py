@@ -5,7 +5,7 @@ import pytest
 
 from posguard.logs.intervals import percentile, poisson_interval
 from posguard.logs.races import duplicate_errors
-from posguard.logs.statistics import Tally, statistics
+from posguard.logs.statistics import UPDATES, Tally, statistics
 from tests.unit.logs.telling import START, Log, incident_1
 
 
@@ -14,7 +14,13 @@ def _numbers(log, **counted):
     for event in log.events:
         tally.take(event)
     told = log.correlated()
-    counted = {"creates": len(log.creates()), "total_lines": 100, "parsed_entries": 90} | counted
+    updates = sum(event.kind in UPDATES for event in told)
+    counted = {
+        "creates": len(log.creates()),
+        "updates": updates,
+        "total_lines": 100,
+        "parsed_entries": 90,
+    } | counted
     return statistics(tally, duplicate_errors(told), told, **counted)
 
 

@@ -300,3 +300,14 @@ def test_a_plan_on_a_person_s_word_is_for_the_command_line_alone():
     assert f"posguard cleanup --confirm {stored.code} --rows 1" in html
     assert "on the command line alone" in html
     assert "Trigger the DAG" not in html
+
+
+def test_an_analysis_that_is_not_conclusive_is_never_called_clear():
+    for races, unknown, hero in (
+        ((), (), "clear"),
+        ((), (NASTY,), "inconclusive"),
+        ((hostile_race(),), (NASTY,), "critical"),
+    ):
+        text = render.log_report(races, hostile_numbers(), render.file_page(AT), unknown=unknown)
+        assert f'class="hero {hero}"' in text
+        assert ("There may be more" in text) is bool(unknown)
