@@ -23,6 +23,7 @@ from posguard.cli import (
     explore,
     findings,
     logs,
+    metrics,
     output,
     reproduce,
     restore,
@@ -50,6 +51,7 @@ app.command()(diagnose.diagnose)
 app.command()(diagnose.reconcile)
 app.command()(cleanup.cleanup)
 app.command()(restore.restore)
+app.command()(metrics.metrics)
 app.command()(simulator.simulator)
 app.command()(reproduce.reproduce)
 app.command()(explore.explore)

@@ -229,6 +229,7 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[PosguardError], str, 
         (
             asyncpg.PostgresConnectionError,
             asyncpg.CannotConnectNowError,
+            asyncpg.ObjectNotInPrerequisiteStateError,  # a database that is closed for maintenance
             asyncpg.TooManyConnectionsError,
             asyncpg.AdminShutdownError,
             asyncpg.CrashShutdownError,

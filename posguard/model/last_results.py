@@ -1,0 +1,77 @@
+"""What posguard last found, as far as a scrape of metrics tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from posguard.model.finding import Proof, Severity
+    from posguard.model.quality import Outcome
+    from posguard.model.run import RunOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest reconciliation over everything that ended; positions and protected are None where it judged nothing."""
+
+    id: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: RunOutcome
+    rows_compared: int | None
+    positions: int | None
+    protected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueThen:
+    """What that run saw of one venue."""
+
+    exchange: str
+    account: str
+    conclusive: bool
+    positions: int
+    orders: int
+    clock_skew_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingCount:
+    """How many findings of one kind are neither resolved nor dismissed."""
+
+    exchange: str
+    account: str
+    kind: str
+    severity: Severity
+    proof: Proof
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteCount:
+    """How many expectations of one suite and severity ended alike, and the rows that fail them."""
+
+    suite: str
+    severity: Severity
+    result: Outcome
+    expectations: int
+    failing: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastResults:
+    """All of it, of one instant. unsent: severity → (alerts, the oldest one's time)."""
+
+    run: LastRun | None = None
+    complete_at: datetime | None = None
+    venues: tuple[VenueThen, ...] = ()
+    findings: tuple[FindingCount, ...] = ()
+    suites: tuple[SuiteCount, ...] = ()
+    unsent: Mapping[Severity, tuple[int, datetime]] | None = None
+    kill_switch: bool = False
+    open_gaps: int = 0
+    oldest_gap: datetime | None = None

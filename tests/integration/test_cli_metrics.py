@@ -1,0 +1,155 @@
+"""`posguard metrics` as Prometheus and a person use it, against a real server."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from posguard.errors import ExitCode
+from posguard.model.finding import Finding, Kind, Pass, Proof, Severity, VenueVerdict, VerdictKind
+from posguard.model.position import PositionSide
+from posguard.model.run import RunOutcome
+from posguard.model.venue import VenueId, World
+from posguard.postgres import findings, runs
+from posguard.postgres.pool import Database
+from tests.conftest import run_script
+from tests.program import PROGRAM, environment, posguard
+
+pytestmark = pytest.mark.postgres
+
+NOW = datetime.now(UTC)
+
+
+async def one_run(dsn):
+    seen = Finding(
+        kind=Kind.UNPROTECTED_POSITION,
+        exchange="bybit",
+        account="main",
+        symbol="SOLUSDT",
+        position_side=PositionSide.BOTH,
+        severity=Severity.CRITICAL,
+        proof=Proof.PROVEN,
+        title="no stop",
+        row_ids=(7,),
+    )
+    verdict = VenueVerdict(VenueId("bybit"), World.SIMULATOR, VerdictKind.CONCLUSIVE, (), 3, 4, 5, 20, NOW)
+    result = Pass(NOW, NOW + timedelta(seconds=3), (seen,), (verdict,), rows_read=9, rows_compared=8)
+    async with await Database.open(dsn) as db, db.transaction() as connection:
+        run = await runs.start_run(connection, started_at=NOW, source="cli")
+        counts = await findings.record(connection, run, result)
+        counts |= {"positions": 4, "protected": 3}
+        await runs.finish_run(connection, run, result, outcome=RunOutcome.PROBLEMS, counts=counts)
+
+
+def values(text):
+    return {
+        (s.name, *(s.labels[name] for name in sorted(s.labels))): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+@contextmanager
+def serving(folder, dsn, *words):
+    """The program on a free port: its address, and the process."""
+    with subprocess.Popen(
+        [PROGRAM, "metrics", "--port", "0", *words],
+        cwd=folder,
+        env=environment(POSGUARD_DSN=dsn),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            found = re.search(r"ready at (http://\S+)", line)
+            assert found, (line, process.stderr.read() if process.poll() is not None else "")
+            yield found[1], process
+        finally:
+            process.kill()
+
+
+def scraped(address):
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        return values(answer.read().decode())
+
+
+async def test_the_newest_run_is_told_and_what_is_not_known_is_left_out(bot_dsn, tmp_path):
+    dsn = bot_dsn.get_secret_value()
+    empty = values(posguard("metrics", folder=tmp_path, POSGUARD_DSN=dsn).out)
+    assert empty["posguard_up",] == 1
+    assert not [
+        key for key in empty if key[0].startswith(("posguard_run_", "posguard_venue_", "posguard_suite_"))
+    ]
+    await one_run(bot_dsn)
+    run_script(
+        dsn,
+        "INSERT INTO posguard.alert_outbox (key, severity, kind, text) VALUES ('k', 'critical', 'x', 'y');"
+        "INSERT INTO posguard.protection_gaps (position_id, began, reason) VALUES (7, now(), 'x')",
+    )
+    told = values(posguard("metrics", folder=tmp_path, POSGUARD_DSN=dsn).out)
+    assert told["posguard_run_outcome", "problems"] == 1
+    assert told["posguard_run_duration_seconds",] == pytest.approx(3)
+    assert (told["posguard_run_rows",], told["posguard_run_positions",]) == (8, 4)
+    assert told["posguard_run_protected_positions",] == 3
+    assert told["posguard_venue_orders", "main", "bybit"] == 5
+    assert told["posguard_findings", "main", "bybit", "unprotected_position", "proven", "critical"] == 1
+    assert (told["posguard_alerts_unsent", "critical"], told["posguard_alerts_unsent", "info"]) == (1, 0)
+    assert told["posguard_protection_gaps_open",] == 1
+    assert told["posguard_kill_switch_engaged",] == 0
+
+
+async def test_a_scrape_tells_what_is_true_now_and_says_when_the_database_is_gone(
+    bot_dsn, server_dsn, tmp_path
+):
+    dsn = bot_dsn.get_secret_value()
+    database = dsn.rsplit("/", 1)[1].split("?")[0]
+    with serving(tmp_path, dsn) as (address, process):
+        assert ("posguard_run_rows",) not in scraped(address)
+        await one_run(bot_dsn)
+        assert scraped(address)["posguard_run_rows",] == 8
+        run_script(
+            server_dsn,
+            f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS false;'
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
+        )
+        assert scraped(address) == {("posguard_up",): 0}
+        assert scraped(address) == {("posguard_up",): 0}
+        run_script(server_dsn, f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS true')
+        assert scraped(address)["posguard_run_rows",] == 8
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        trouble = process.stderr.read().splitlines()
+    assert 2 <= len(trouble) <= 3, (
+        trouble
+    )  # when it went, perhaps cut off before refused, and when it came back
+    assert "answers again" in trouble[-1]
+    assert "Traceback" not in "".join(trouble)
+
+
+def test_ctrl_c_ends_it_though_a_client_hangs(bot_dsn, tmp_path):
+    with serving(tmp_path, bot_dsn.get_secret_value()) as (address, process):
+        host, port = address.split("/")[2].split(":")
+        with socket.create_connection((host, int(port))):  # says nothing
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+
+
+def test_rubbish_is_refused_in_one_line(bot_dsn, empty_dsn, tmp_path):
+    dsn = bot_dsn.get_secret_value()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = posguard("metrics", "--port", port, folder=tmp_path, POSGUARD_DSN=dsn)
+    refused.fails_with(ExitCode.USAGE, port, "Nothing was started", "--port")
+    no_schema = posguard("metrics", folder=tmp_path, POSGUARD_DSN=empty_dsn.get_secret_value())
+    no_schema.fails_with(ExitCode.INCONCLUSIVE, "posguard db upgrade")
+    posguard("metrics", folder=tmp_path).fails_with(ExitCode.INCONCLUSIVE, "POSGUARD_DSN")
