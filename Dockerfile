@@ -15,3 +15,4 @@ COPY --chown=airflow:0 plugins /opt/airflow/plugins
 COPY --chown=airflow:0 docker/init.sh /opt/posguard/docker/init.sh
 # Made here, so that the volume over it belongs to Airflow's user.
 RUN mkdir -m 700 /opt/airflow/backups
+RUN mkdir -m 700 /opt/airflow/monitor

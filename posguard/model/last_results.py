@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from posguard.model.finding import Proof, Severity
+    from posguard.model.monitoring import Snapshot
     from posguard.model.quality import Outcome
     from posguard.model.run import RunOutcome
 
@@ -63,6 +64,25 @@ class SuiteCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """The monitor's newest snapshot, and how long ago it was due by the server's clock.
+
+    alerts: (kind, severity) → how many the monitor has raised and not cleared.
+    """
+
+    snapshot: Snapshot
+    age: timedelta
+    interval: timedelta
+    running: bool
+    alerts: Mapping[tuple[str, Severity], int] = field(default_factory=dict)
+
+    @property
+    def current(self) -> bool:
+        """Whether it says how things stand: its run goes on, and it is at most three intervals old."""
+        return self.running and self.age <= 3 * self.interval
+
+
+@dataclass(frozen=True, slots=True)
 class LastResults:
     """All of it, of one instant. unsent: severity → (alerts, the oldest one's time)."""
 
@@ -75,3 +95,4 @@ class LastResults:
     kill_switch: bool = False
     open_gaps: int = 0
     oldest_gap: datetime | None = None
+    watched: Watched | None = None

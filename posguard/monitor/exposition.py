@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from posguard.model.finding import Severity
+from posguard.model.metrics import GAUGES, LATENCIES, SOURCES, TITLES, Measure, Window
+from posguard.model.monitoring import Spread
 from posguard.model.run import RunOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from prometheus_client.core import Metric
 
-    from posguard.model.last_results import LastResults, LastRun
+    from posguard.model.last_results import LastResults, LastRun, Watched
+    from posguard.model.monitoring import Reading, Snapshot
 
 _VENUE = ("exchange", "account")
 
@@ -29,7 +32,7 @@ def up(reachable: bool) -> Metric:
 
 
 def families(known: LastResults) -> Iterator[Metric]:
-    """Everything but the monitor's own metrics."""
+    """All that is known, but whether the database answered."""
     yield from _run(known.run)
     yield _one(
         "posguard_run_complete_timestamp_seconds",
@@ -41,6 +44,7 @@ def families(known: LastResults) -> Iterator[Metric]:
     yield from _suites(known)
     yield from _alerts(known)
     yield from _core(known)
+    yield from _watch(known.watched)
 
 
 def _run(run: LastRun | None) -> Iterator[Metric]:
@@ -158,6 +162,94 @@ def _core(known: LastResults) -> Iterator[Metric]:
         "posguard_protection_gaps_oldest_timestamp_seconds",
         "Since when the longest of them lasts.",
         _stamp(known.oldest_gap),
+    )
+
+
+def _watch(watched: Watched | None) -> Iterator[Metric]:
+    """The monitor's newest snapshot; one that is old, or whose run is over, says when it was taken and nothing else."""
+    yield _one(
+        "posguard_monitor_snapshot_timestamp_seconds",
+        "When the monitor's newest snapshot was due, while its run goes on.",
+        _stamp(watched.snapshot.at) if watched and watched.running else None,
+    )
+    if watched is None or not watched.current:
+        return
+    yield _gauge(
+        "posguard_monitor_alerts",
+        "Alerts that the monitor has raised and not cleared.",
+        [((kind, severity.value), count) for (kind, severity), count in watched.alerts.items()],
+        ("kind", "severity"),
+    )
+    yield _gauge(
+        "posguard_monitor_source",
+        "Whether the measure has a source; one without has no samples.",
+        [
+            ((measure.value, SOURCES[measure].value), float(_known(watched.snapshot, measure)))
+            for measure in Measure
+        ],
+        ("measure", "source"),
+    )
+    exchanges = _exchanges(watched.snapshot)
+    for measure in Measure:
+        yield from _measured(watched.snapshot, measure, exchanges)
+
+
+def _exchanges(snapshot: Snapshot) -> list[str]:
+    """Every exchange that the snapshot speaks of: one that a known measure does not name has none of it, and that is a 0."""
+    readings = [reading for window in snapshot.readings.values() for reading in window.values()]
+    return sorted({exchange for reading in readings for exchange in reading.by_exchange})
+
+
+def _known(snapshot: Snapshot, measure: Measure) -> bool:
+    return not snapshot.reading(measure, _window(measure)).missing
+
+
+def _window(measure: Measure) -> Window:
+    if measure in GAUGES:
+        return Window.NOW
+    return Window.TEN_MINUTES if measure in LATENCIES else Window.ALL_TIME
+
+
+def _measured(snapshot: Snapshot, measure: Measure, exchanges: Sequence[str]) -> Iterator[Metric]:
+    reading = snapshot.reading(measure, _window(measure))
+    if reading.missing:
+        return
+    name, title = f"posguard_{measure.value}", TITLES[measure].capitalize()
+    if measure in LATENCIES:
+        yield from _latency(name, title, reading)
+        return
+    family: CounterMetricFamily | GaugeMetricFamily
+    if measure in GAUGES:
+        family = GaugeMetricFamily(name, f"{title}, by exchange.", labels=("exchange",))
+    else:
+        family = CounterMetricFamily(name, f"{title} since the first row, by exchange.", labels=("exchange",))
+    for exchange in exchanges:
+        if (value := reading.of(exchange)) is not None:
+            family.add_metric((exchange,), value)
+    yield family
+
+
+def _latency(name: str, title: str, reading: Reading) -> Iterator[Metric]:
+    everything = {"": reading.total, **reading.by_exchange}
+    spreads = [
+        (exchange, value) for exchange, value in sorted(everything.items()) if isinstance(value, Spread)
+    ]
+    yield _gauge(
+        f"{name}_seconds",
+        f"{title} over the last ten minutes; exchange is empty for all of them.",
+        [
+            ((exchange, quantile), value / 1000)
+            for exchange, spread in spreads
+            for quantile, value in (("0.5", spread.p50), ("0.95", spread.p95), ("0.99", spread.p99))
+            if value is not None
+        ],
+        ("exchange", "quantile"),
+    )
+    yield _gauge(
+        f"{name}_count",
+        "How many that is.",
+        [((exchange,), spread.count) for exchange, spread in spreads],
+        ("exchange",),
     )
 
 

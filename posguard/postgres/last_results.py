@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from posguard.model.finding import Proof, Severity
-from posguard.model.last_results import FindingCount, LastResults, LastRun, SuiteCount, VenueThen
+from posguard.model.last_results import FindingCount, LastResults, LastRun, SuiteCount, VenueThen, Watched
+from posguard.model.monitoring import Snapshot
 from posguard.model.quality import Outcome
 from posguard.model.run import RunOutcome
 from posguard.postgres.queries import queries
@@ -32,6 +34,21 @@ async def last_results(connection: Any) -> LastResults:
         kill_switch=bool(core["kill_switch"]),
         open_gaps=core["open_gaps"],
         oldest_gap=core["oldest_gap"],
+        watched=await _watched(connection),
+    )
+
+
+async def _watched(connection: Any) -> Watched | None:
+    newest = await queries("last_results").newest_snapshot(connection)
+    if newest is None:
+        return None
+    alerts = queries("last_results").monitor_alerts(connection)
+    return Watched(
+        snapshot=Snapshot.read(newest["snapshot"]),
+        age=newest["now"] - newest["at"],
+        interval=timedelta(seconds=newest["interval_seconds"]),
+        running=newest["running"],
+        alerts={(line["kind"], Severity(line["severity"])): line["alerts"] async for line in alerts},
     )
 
 

@@ -27,12 +27,13 @@ COMPONENTS = {
     "airflow-triggerer": "triggerer",
     "airflow-worker": "celery worker",
 }
+BESIDE = {"posguard-metrics", "prometheus", "grafana"}
 EXAMPLE = dotenv_values(ROOT / ".env.example")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_the_services_are_those_of_an_airflow_with_celery():
-    assert set(SERVICES) == {"postgres", "redis", "airflow-init", *COMPONENTS}
+    assert set(SERVICES) == {"postgres", "redis", "airflow-init", *COMPONENTS, *BESIDE}
     assert {name: AIRFLOW[name]["command"] for name in COMPONENTS} == COMPONENTS
     environment = AIRFLOW["airflow-worker"]["environment"]
     assert environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
@@ -70,13 +71,23 @@ def test_the_schemas_are_made_before_anything_starts():
 def test_volumes_are_declared_and_ports_are_loopback_only():
     mounts = {mount for body in SERVICES.values() for mount in body.get("volumes", ())}
     bound = {mount for mount in mounts if mount.startswith("${")}
-    assert {mount.split(":")[0] for mount in mounts - bound} == set(COMPOSE["volumes"])
+    shipped = {mount for mount in mounts if mount.startswith("./")}
+    assert {mount.split(":")[0] for mount in mounts - bound - shipped} == set(COMPOSE["volumes"])
+    for mount in shipped:
+        folder, _, how = mount.split(":")
+        assert (ROOT / folder).is_dir()
+        assert how == "ro"
     assert bound == {
         "${BOT_LOGS_FOLDER:-./bot-logs}:/opt/airflow/bot-logs:ro"
     }  # nobody writes into the bot's logs
     assert bound <= set(SERVICES["airflow-worker"]["volumes"])
     ports = [port for body in SERVICES.values() for port in body.get("ports", ())]
-    assert ports == ["127.0.0.1:${AIRFLOW_UI_PORT:-8080}:8080"]
+    assert {port.split(":")[0] for port in ports} == {"127.0.0.1"}
+    assert {port.split("${")[1].split(":")[0] for port in ports} == {
+        "AIRFLOW_UI_PORT",
+        "PROMETHEUS_PORT",
+        "GRAFANA_PORT",
+    }
 
 
 def test_what_the_image_copies_is_there_and_gets_into_the_context():
@@ -163,6 +174,38 @@ def test_backups_outlive_the_worker_and_belong_to_airflows_user():
         "airflow-logs:/opt/airflow/logs" in worker["volumes"]
     )  # a list of one's own replaces the common one
     assert f"RUN mkdir -m 700 {folder}\n" in DOCKERFILE
+
+
+def test_what_runs_without_airflow_runs_as_the_monitor_and_in_words_that_exist(capsys):
+    from posguard.cli.app import run
+
+    for name in ("posguard-metrics",):
+        body = SERVICES[name]
+        assert set(body["environment"]) == {"POSGUARD_DSN"}
+        assert "MONITOR_DSN" in body["environment"]["POSGUARD_DSN"]
+        assert "ports" not in body  # Prometheus alone reaches the metrics
+        command, *words = body["command"]
+        assert run([command, "--help"]) == 0
+        known = capsys.readouterr().out
+        assert all(word in known for word in words if word.startswith("--")), words
+    assert "posguard_monitor" in EXAMPLE["MONITOR_DSN"]
+
+
+def test_prometheus_and_grafana_find_one_another():
+    scraped = yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    host, port = scraped["static_configs"][0]["targets"][0].split(":")
+    command = SERVICES[host]["command"]
+    assert command[command.index("--port") + 1] == port
+    folder = ROOT / "docker/grafana/provisioning"
+    (source,) = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((folder / "dashboards/posguard.yml").read_text())["providers"]
+    mounted = {m.split(":")[1]: m.split(":")[0] for m in SERVICES["grafana"]["volumes"]}
+    dashboards = ROOT / mounted[provider["options"]["path"]]
+    assert [file.name for file in dashboards.glob("*.json")] == ["posguard.json"]
+    for body in (SERVICES["prometheus"], SERVICES["grafana"]):
+        assert re.search(r":v?\d+\.\d+\.\d+$", body["image"])  # no moving tag
+        assert body["healthcheck"]["test"]
 
 
 def _connection(fields):

@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from posguard.errors import ExitCode
 from posguard.model.finding import Finding, Kind, Pass, Proof, Severity, VenueVerdict, VerdictKind
+from posguard.model.metrics import Measure, Window
+from posguard.model.monitoring import Snapshot, counted, unsourced
 from posguard.model.position import PositionSide
 from posguard.model.run import RunOutcome
 from posguard.model.venue import VenueId, World
@@ -106,6 +108,72 @@ async def test_the_newest_run_is_told_and_what_is_not_known_is_left_out(bot_dsn,
     assert (told["posguard_alerts_unsent", "critical"], told["posguard_alerts_unsent", "info"]) == (1, 0)
     assert told["posguard_protection_gaps_open",] == 1
     assert told["posguard_kill_switch_engaged",] == 0
+
+
+SNAPSHOT = Snapshot(
+    3,
+    NOW,
+    NOW,
+    {
+        Window.NOW: {Measure.POSITIONS_ACTIVE: counted({"bybit": 4})},
+        Window.ALL_TIME: {
+            Measure.POSITIONS_OPENED: counted({"bybit": 90}),
+            Measure.API_ERRORS: unsourced("no log"),
+        },
+    },
+)
+
+
+def watched(dsn, at, finished):
+    """A run of the monitor whose third snapshot was due at `at`, with one alert raised."""
+    import psycopg
+    from psycopg.types.json import Json
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("DELETE FROM posguard.monitor_runs")
+        (run,) = connection.execute(
+            "INSERT INTO posguard.monitor_runs (started_at, ends_at, interval_seconds, owner, finished_at, report)"
+            " VALUES (%s, %s, 60, 'x', %s, %s) RETURNING id",
+            [at, at + timedelta(hours=8), finished, Json({}) if finished else None],
+        ).fetchone()
+        connection.execute(
+            "INSERT INTO posguard.monitor_snapshots (run_id, number, at, taken_at, snapshot) VALUES (%s, 3, %s, %s, %s)",
+            [run, at, at, Json(SNAPSHOT.as_json())],
+        )
+        connection.execute(
+            "INSERT INTO posguard.monitor_snapshots (run_id, number, at, missed, snapshot) VALUES (%s, 4, %s, 'x', '{}')",
+            [run, at + timedelta(minutes=1)],
+        )
+        connection.execute(
+            "INSERT INTO posguard.monitor_alerts (run_id, kind, subject, severity, text, raised_at)"
+            " VALUES (%s, 'position_unprotected', '7', 'critical', 'x', %s)",
+            [run, at],
+        )
+
+
+def test_the_monitors_newest_snapshot_is_told_while_it_says_how_things_stand(bot_dsn, tmp_path):
+    dsn = bot_dsn.get_secret_value()
+
+    def told():
+        return values(posguard("metrics", folder=tmp_path, POSGUARD_DSN=dsn).out)
+
+    watched(dsn, datetime.now(UTC) - timedelta(seconds=90), None)
+    now = told()
+    assert now["posguard_positions_active", "bybit"] == 4
+    assert now["posguard_positions_opened_total", "bybit"] == 90
+    assert now["posguard_monitor_alerts", "position_unprotected", "critical"] == 1
+    assert now["posguard_monitor_source", "api_errors", "log"] == 0
+    assert "posguard_api_errors_total" not in {key[0] for key in now}
+    watched(dsn, datetime.now(UTC) - timedelta(minutes=10), None)  # the monitor died
+    old = {key[0] for key in told()}
+    assert "posguard_monitor_snapshot_timestamp_seconds" in old
+    assert not old & {
+        "posguard_positions_active",
+        "posguard_positions_opened_total",
+        "posguard_monitor_source",
+    }
+    watched(dsn, datetime.now(UTC) - timedelta(seconds=90), datetime.now(UTC))  # it has ended
+    assert not [key for key in told() if key[0].startswith(("posguard_monitor_", "posguard_positions_"))]
 
 
 async def test_a_scrape_tells_what_is_true_now_and_says_when_the_database_is_gone(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from posguard.model.metrics import Measure, Window
+from posguard.model.monitoring import counted
 from posguard.monitor.endpoint import text_of
 from posguard.monitor.exposition import families, up
-from tests.unit.test_exposition import KNOWN
+from tests.unit.test_exposition import KNOWN, READINGS, WATCHED
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "docker/grafana/dashboards/posguard.json").read_text("utf-8"))
@@ -24,10 +27,19 @@ _SELECTOR = re.compile(r"(posguard_[a-z_]+)(?:\{([^}]*)\})?")
 _BY = re.compile(r"by \(([a-z_, ]+)\)")
 
 
+_ALL = {**READINGS[Window.ALL_TIME], Measure.PRICE_UPDATES: counted({"bybit": 1})}
+EVERYTHING = replace(
+    KNOWN,
+    watched=replace(
+        WATCHED, snapshot=replace(WATCHED.snapshot, readings={**READINGS, Window.ALL_TIME: _ALL})
+    ),
+)
+
+
 def told():
     """Every sample's name, with the labels it can have."""
     found = {}
-    for family in text_string_to_metric_families(text_of([up(reachable=True), *families(KNOWN)])):
+    for family in text_string_to_metric_families(text_of([up(reachable=True), *families(EVERYTHING)])):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
@@ -54,6 +66,7 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule():
     # which venue showed how much is looked up where a panel raises the question
     spare = {"posguard_venue_positions", "posguard_venue_orders", "posguard_venue_clock_skew_seconds"}
     spare |= {"posguard_run_rows", "posguard_suite_expectations", "posguard_run_timestamp_seconds"}
+    spare |= {"posguard_latency_entry_count", "posguard_latency_stop_loss_count"}
     assert set(TOLD) - asked <= spare, set(TOLD) - asked - spare
 
 

@@ -51,3 +51,20 @@ SELECT
     (SELECT engaged FROM posguard.kill_switch) AS kill_switch,
     (SELECT count(*) FROM posguard.protection_gaps WHERE ended IS NULL) AS open_gaps,
     (SELECT min(began) FROM posguard.protection_gaps WHERE ended IS NULL) AS oldest_gap;
+
+-- name: newest_snapshot^
+-- The newest one that was taken, and whether its run goes on; now is the server's clock, which took it.
+SELECT s.snapshot, s.at, r.interval_seconds, r.finished_at IS NULL AS running, clock_timestamp() AS now
+FROM posguard.monitor_snapshots AS s
+INNER JOIN posguard.monitor_runs AS r ON s.run_id = r.id
+WHERE s.taken_at IS NOT NULL
+ORDER BY s.at DESC, s.run_id DESC
+LIMIT 1;
+
+-- name: monitor_alerts
+-- Raised and not cleared.
+SELECT kind, severity, count(*) AS alerts
+FROM posguard.monitor_alerts
+WHERE cleared_at IS NULL
+GROUP BY kind, severity
+ORDER BY kind, severity;
