@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import urllib.request
+import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from posguard.model.run import RunOutcome
 from posguard.model.venue import VenueId, World
 from posguard.postgres import findings, runs
 from posguard.postgres.pool import Database
+from posguard.postgres.roles import roles_sql
 from tests.conftest import run_script
 from tests.program import PROGRAM, environment, posguard
 
@@ -105,7 +107,7 @@ async def test_the_newest_run_is_told_and_what_is_not_known_is_left_out(bot_dsn,
     assert told["posguard_run_protected_positions",] == 3
     assert told["posguard_venue_orders", "main", "bybit"] == 5
     assert told["posguard_findings", "main", "bybit", "unprotected_position", "proven", "critical"] == 1
-    assert (told["posguard_alerts_unsent", "critical"], told["posguard_alerts_unsent", "info"]) == (1, 0)
+    assert (told["posguard_alerts_unsent", "critical"], told["posguard_alerts_unsent", "info"]) == (2, 0)
     assert told["posguard_protection_gaps_open",] == 1
     assert told["posguard_kill_switch_engaged",] == 0
 
@@ -221,3 +223,17 @@ def test_rubbish_is_refused_in_one_line(bot_dsn, empty_dsn, tmp_path):
     no_schema = posguard("metrics", folder=tmp_path, POSGUARD_DSN=empty_dsn.get_secret_value())
     no_schema.fails_with(ExitCode.INCONCLUSIVE, "posguard db upgrade")
     posguard("metrics", folder=tmp_path).fails_with(ExitCode.INCONCLUSIVE, "POSGUARD_DSN")
+
+
+async def test_the_monitors_role_may_read_it_all(bot_dsn, server_dsn, tmp_path):
+    await one_run(bot_dsn)
+    prefix, dsn = f"r{uuid.uuid4().hex[:8]}", bot_dsn.get_secret_value()
+    run_script(dsn, roles_sql("monitor", prefix=prefix))
+    run_script(server_dsn, f"ALTER ROLE {prefix}_monitor PASSWORD 'pw'")
+    try:
+        as_monitor = re.sub(r"//[^@/]*@", f"//{prefix}_monitor:pw@", dsn)
+        told = values(posguard("metrics", folder=tmp_path, POSGUARD_DSN=as_monitor).out)
+        assert told["posguard_run_rows",] == 8
+    finally:
+        run_script(dsn, f"DROP OWNED BY {prefix}_monitor")
+        run_script(server_dsn, f"DROP ROLE {prefix}_monitor")

@@ -1,4 +1,4 @@
--- posguard_monitor: what `posguard monitor` logs in with. It reads the bot's tables and cannot change them; of posguard's it
+-- posguard_monitor: what `posguard monitor` and `posguard metrics` log in with. It reads the bot's tables and cannot change them; of posguard's it
 -- keeps the monitor's own, and adds alerts. Run it after posguard_migration's part, as the same user, and once more after
 -- `posguard db upgrade` or when the bot has new tables; again is fine.
 DO $$
@@ -18,6 +18,11 @@ BEGIN
         RETURN;
     END IF;
     GRANT SELECT ON posguard.schema_version TO posguard_monitor;
+    -- for `posguard metrics`
+    GRANT SELECT
+    ON posguard.runs, posguard.run_venues, posguard.findings, posguard.suite_results, posguard.protection_gaps,
+    posguard.kill_switch
+    TO posguard_monitor;
     GRANT SELECT, INSERT, UPDATE, DELETE
     ON posguard.monitor_runs, posguard.monitor_snapshots, posguard.monitor_alerts, posguard.monitor_counters
     TO posguard_monitor;
