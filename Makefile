@@ -72,6 +72,10 @@ fuzz-logs: install ## 100 000 broken logs, about ten minutes (FILES=, POSGUARD_S
 bench-load: install ## log events into PostgreSQL beside a bare COPY of the same rows (ARGS=--events N)
 	@$(PY) tools/bench_load.py $(ARGS)
 
+.PHONY: bench-analysis
+bench-analysis: install ## the 14 sections of the analysis on a million positions and ten million events; the bar is 20 s (SIZE= positions)
+	@$(PY) tools/bench_analysis.py $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
 .PHONY: reliability-logs
 reliability-logs: install ## a load of logs killed a hundred times in the middle (POSGUARD_SEED repeats a run)
 	@POSGUARD_RELIABILITY=long $(PY) -m pytest tests/integration/test_log_kills.py -q
