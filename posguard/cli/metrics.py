@@ -26,14 +26,14 @@ def metrics(
 ) -> None:
     """Print what posguard last found as Prometheus metrics, or serve it with --port.
 
-    It reads posguard's own tables alone, under the reader or the monitor role. docs/monitoring.md lists the metrics;
-    grafana/ holds a dashboard and alert rules.
+    It reads posguard's own tables alone, under the reader or the monitor role. docs/prometheus.md lists the metrics;
+    docker/ holds alert rules and a dashboard.
 
     \b
     Examples:
       posguard metrics
       posguard metrics --port 9464
-      posguard metrics > /var/lib/node_exporter/posguard.prom
+      posguard metrics --demo
     """
     from posguard.cli.connect import database
     from posguard.cli.output import structured_log_to_stderr

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from posguard.model.metrics import Measure, Window
+from posguard.model.metrics import COUNTERS, Measure, Window
 from posguard.model.monitoring import counted
 from posguard.monitor.endpoint import text_of
 from posguard.monitor.exposition import families, up
@@ -68,6 +68,15 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule():
     spare |= {"posguard_run_rows", "posguard_suite_expectations", "posguard_run_timestamp_seconds"}
     spare |= {"posguard_latency_entry_count", "posguard_latency_stop_loss_count"}
     assert set(TOLD) - asked <= spare, set(TOLD) - asked - spare
+
+
+def test_the_document_lists_each_metric():
+    text = (ROOT / "docs/prometheus.md").read_text("utf-8")
+    counts = {f"posguard_{measure.value}_total" for measure in COUNTERS}
+    assert {name for name in TOLD if f"`{name}`" not in text} <= counts
+    assert "`posguard_<measure>_total`" in text
+    assert "twelve alert rules" in text
+    assert len(RULES) == 12
 
 
 def test_the_dashboard_is_whole():
