@@ -24,13 +24,14 @@ change something, read in `apply` alone. A schedule of the safe modes is `posgua
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import posguard_cleanup_params as form
 import posguard_cleanup_tasks as work
 from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
-from posguard_airflow import CLEANUP, OWNER
+from posguard_airflow import CLEANUP
 from posguard_approval import PlanApproval
+from posguard_dags import house
 
 from posguard.model.plan import Mode
 
@@ -107,21 +108,13 @@ FORM = {
     dag_display_name="posguard: cleanup",
     description="Plans a cleanup; with the plan's code, carries it out",
     schedule=None,
-    start_date=datetime(2025, 1, 1, tzinfo=UTC),
-    catchup=False,
     # By hand alone, and a plan without a code: paused, a triggered run would only wait.
     is_paused_upon_creation=False,
-    max_active_runs=1,
     dagrun_timeout=timedelta(hours=3),
     params=FORM,
     tags=["posguard", "cleanup"],
     doc_md=__doc__,
-    default_args={
-        "owner": OWNER,
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "execution_timeout": timedelta(minutes=5),
-    },
+    **house(task_timeout=timedelta(minutes=5)),
 )
 def posguard_cleanup() -> None:
     """Plan or apply; the module's text is its documentation."""

@@ -21,11 +21,12 @@ On production the variable `posguard_cleanup_production` must hold the database'
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import posguard_cleanup_tasks as work
 from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task
-from posguard_airflow import OWNER, SCHEDULED_CLEANUP
+from posguard_airflow import SCHEDULED_CLEANUP
+from posguard_dags import house
 
 
 @dag(
@@ -34,19 +35,11 @@ from posguard_airflow import OWNER, SCHEDULED_CLEANUP
     description="Carries out what is safe without a person; paused when installed",
     # Half an hour after the reconciliation, so that the two never share a venue's request budget.
     schedule=CronDataIntervalTimetable("30 * * * *", timezone="UTC"),
-    start_date=datetime(2025, 1, 1, tzinfo=UTC),
-    catchup=False,
     is_paused_upon_creation=True,
-    max_active_runs=1,
     dagrun_timeout=timedelta(minutes=50),
     tags=["posguard", "cleanup"],
     doc_md=__doc__,
-    default_args={
-        "owner": OWNER,
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "execution_timeout": timedelta(minutes=10),
-    },
+    **house(),
 )
 def posguard_cleanup_scheduled() -> None:
     """The safe modes; the module's text is its documentation."""

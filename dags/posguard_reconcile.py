@@ -22,7 +22,7 @@ the navigation.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import posguard_tasks as work
@@ -35,7 +35,8 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from posguard_airflow import DAG_ID, OWNER
+from posguard_airflow import DAG_ID
+from posguard_dags import house
 
 RECONCILIATION = Asset(name="posguard_reconciliation", uri="posguard://reconciliation")
 
@@ -45,18 +46,10 @@ RECONCILIATION = Asset(name="posguard_reconciliation", uri="posguard://reconcili
     dag_display_name="posguard: reconciliation",
     description="Bot database against exchanges, with data-quality suites",
     schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
-    start_date=datetime(2025, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     dagrun_timeout=timedelta(minutes=50),
     tags=["posguard", "data-quality"],
     doc_md=__doc__,
-    default_args={
-        "owner": OWNER,
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "execution_timeout": timedelta(minutes=10),
-    },
+    **house(),
 )
 def posguard_reconcile() -> None:
     """The hourly pass; the module's text is its documentation."""
