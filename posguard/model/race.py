@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,93 +144,48 @@ class Race:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain JSON, which `race_from_plain` reads."""
-        return {
-            "at": self.at.isoformat(),
-            "symbol": self.symbol,
-            "exchange": self.exchange,
-            "source": self.source,
-            "zone": self.zone,
-            "surfaced": self.surfaced,
-            "scenario": self.scenario.value,
-            "confidence": self.confidence.value,
-            "reason": self.reason,
-            "creates": [_create_to_plain(create) for create in self.creates],
-            "moments": [_moment_to_plain(moment) for moment in self.moments],
-            "errors": list(self.errors),
-        }
+        plain: dict[str, Any] = _plain(self)
+        return plain
 
 
 def race_from_plain(plain: Mapping[str, Any]) -> Race:
     """The race that `Race.to_plain` wrote. Raises KeyError or ValueError for anything else."""
-    return Race(
-        at=datetime.fromisoformat(plain["at"]),
-        symbol=plain["symbol"],
-        exchange=plain["exchange"],
-        source=plain["source"],
-        zone=plain["zone"],
-        surfaced=plain["surfaced"],
-        scenario=Scenario(plain["scenario"]),
-        confidence=Confidence(plain["confidence"]),
-        reason=plain["reason"],
-        creates=tuple(_create_from_plain(create) for create in plain["creates"]),
-        moments=tuple(_moment_from_plain(moment) for moment in plain["moments"]),
-        errors=tuple(plain["errors"]),
-    )
+    return _read(Race, plain)
 
 
-def _create_to_plain(create: Create) -> dict[str, Any]:
-    return {
-        "at": create.at.isoformat(),
-        "started": create.started.isoformat(),
-        "actor": create.actor.value,
-        "position_id": create.position_id,
-        "symbol": create.symbol,
-        "exchange": create.exchange,
-        "source": create.source,
-        "path": create.path,
-        "offset": create.offset,
-        "inferred": list(create.inferred),
-    }
+Told = TypeVar("Told", Race, Create, Moment)
 
 
-def _create_from_plain(plain: Mapping[str, Any]) -> Create:
-    return Create(
-        at=datetime.fromisoformat(plain["at"]),
-        started=datetime.fromisoformat(plain["started"]),
-        actor=Actor(plain["actor"]),
-        position_id=plain["position_id"],
-        symbol=plain["symbol"],
-        exchange=plain["exchange"],
-        source=plain["source"],
-        path=plain["path"],
-        offset=plain["offset"],
-        inferred=tuple(plain["inferred"]),
-    )
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Race | Create | Moment):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    return value
 
 
-def _moment_to_plain(moment: Moment) -> dict[str, Any]:
-    return {
-        "at": moment.at.isoformat(),
-        "actor": moment.actor.value,
-        "mark": moment.mark.value,
-        "text": moment.text,
-        "position_id": moment.position_id,
-        "source": moment.source,
-        "path": moment.path,
-        "offset": moment.offset,
-        "inferred": list(moment.inferred),
-    }
+def _read(kind: type[Told], plain: Mapping[str, Any]) -> Told:
+    return kind(**{part.name: _READ.get(part.name, _as_it_is)(plain[part.name]) for part in fields(kind)})
 
 
-def _moment_from_plain(plain: Mapping[str, Any]) -> Moment:
-    return Moment(
-        at=datetime.fromisoformat(plain["at"]),
-        actor=Actor(plain["actor"]),
-        mark=Mark(plain["mark"]),
-        text=plain["text"],
-        position_id=plain["position_id"],
-        source=plain["source"],
-        path=plain["path"],
-        offset=plain["offset"],
-        inferred=tuple(plain["inferred"]),
-    )
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+# How a field is read, by its name; any other is as JSON has it.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "at": datetime.fromisoformat,
+    "started": datetime.fromisoformat,
+    "actor": Actor,
+    "mark": Mark,
+    "scenario": Scenario,
+    "confidence": Confidence,
+    "inferred": tuple,
+    "errors": tuple,
+    "creates": lambda many: tuple(_read(Create, one) for one in many),
+    "moments": lambda many: tuple(_read(Moment, one) for one in many),
+}

@@ -1,7 +1,7 @@
 """A race as a drawing: each actor a lane, each line of the log a numbered mark, the window shaded, the gap measured. Pure.
 
 The drawing spans the race itself, from its first create to its error or last create, with some room on both sides; what lies
-outside is in the table beside it alone. Nothing but rectangles, lines and texts, so that it needs no script and no inline style.
+outside is in the table beside it alone. A narrow drawing tells the same on a phone. Nothing but rectangles, lines and texts, so that it needs no script and no inline style.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from posguard.model.race import Moment, Race
 
-WIDTH, LEFT, RIGHT = 960, 120, 24
+WIDTH, NARROW, LEFT, RIGHT = 960, 400, 106, 24
 _TOP, _LANE, _BOTTOM = 34, 58, 26
+_ROW = 18  # between the rows of marks in one lane
+_ROWS = 3  # that a lane has room for as it is
+_TICK = 80  # units that a tick's label wants at least
 _ROOM = 0.18  # of the span, on either side
 _LEAST_ROOM = timedelta(milliseconds=20)
 _APART = 20  # units that two marks keep between them in one row
@@ -31,6 +34,16 @@ NAMES = {
     Actor.RECOVERY: "recovery",
     Actor.CLEANUP: "clean-up",
     Actor.UNKNOWN: "not named",
+}
+# What each tone means, in the order of the legend.
+LEGEND = {
+    "create": "row created",
+    "leaves": "leaves the index",
+    "enters": "into the index",
+    "sync": "synchroniser's pass",
+    "rollback": "rollback",
+    "error": "duplicate-key error",
+    "plain": "other line",
 }
 TONES = {
     Mark.CREATE: "create",
@@ -108,38 +121,43 @@ class Drawing:
     ticks: tuple[Tick, ...]
     window: Span | None
     lines: tuple[Line, ...]
+    legend: tuple[tuple[str, str], ...]
     words: str
 
 
-def draw(race: Race) -> Drawing:
-    """The drawing of a race."""
+def draw(race: Race, *, width: int = WIDTH) -> Drawing:
+    """The drawing of a race, `width` units wide: WIDTH, or NARROW for a phone."""
     since, until = _bounds(race)
-    scale = (WIDTH - LEFT - RIGHT) / (until - since).total_seconds()
+    scale = (width - LEFT - RIGHT) / (until - since).total_seconds()
 
     def x(at: datetime) -> float:
         return round(LEFT + (at - since).total_seconds() * scale, 1)
 
     numbered = list(enumerate(race.moments, 1))
     seen = [(n, m) for n, m in numbered if since <= m.at <= until]
-    actors = [a for a in _ORDER if any(m.actor is a for _, m in seen)]
-    lanes = []
-    for place, actor in enumerate(actors):
-        middle = _TOP + place * _LANE + _LANE / 2
-        dots = _dots([(n, m, x(m.at)) for n, m in seen if m.actor is actor], middle)
-        lanes.append(Lane(NAMES[actor], middle, dots))
+    lanes, bottom = [], float(_TOP)
+    for actor in (a for a in _ORDER if any(m.actor is a for _, m in seen)):
+        marks = [(n, m, x(m.at)) for n, m in seen if m.actor is actor]
+        rows = _rows([place for *_, place in marks])
+        height = _LANE + _ROW * max(0, max(rows) + 1 - _ROWS)
+        middle = bottom + height / 2
+        bottom += height
+        lanes.append(Lane(NAMES[actor], middle, _dots(marks, rows, middle)))
     window = None
     if race.window is not None:
         first, last = x(race.creates[0].at), x(race.creates[-1].at)
         window = Span(first, max(round(last - first, 1), 1.0), spell_gap(race.window))
+    tones = {TONES[m.mark] for _, m in seen}
     return Drawing(
-        width=WIDTH,
-        height=_TOP + max(len(lanes), 1) * _LANE + _BOTTOM,
+        width=width,
+        height=round(max(bottom, _TOP + _LANE) + _BOTTOM),
         left=LEFT,
-        right=WIDTH - RIGHT,
+        right=width - RIGHT,
         lanes=tuple(lanes),
         ticks=_ticks(race, since, until, x),
         window=window,
         lines=tuple(_line(n, m, race, drawn=since <= m.at <= until) for n, m in numbered),
+        legend=tuple((tone, text) for tone, text in LEGEND.items() if tone in tones),
         words=in_words(race),
     )
 
@@ -176,22 +194,32 @@ def _bounds(race: Race) -> tuple[datetime, datetime]:
     return first - room, last + room
 
 
-def _dots(marks: list[tuple[int, Moment, float]], middle: float) -> tuple[Dot, ...]:
-    """Marks that would cover each other stand in up to three rows."""
-    rows = [float("-inf")] * 3
+def _rows(places: list[float]) -> list[int]:
+    """The row of each mark, so that none covers another; the middle one is 0."""
+    ends: list[float] = []
+    rows = []
+    for place in places:
+        row = next((r for r, end in enumerate(ends) if place - end >= _APART), len(ends))
+        ends[row : row + 1] = [place]
+        rows.append(row)
+    return rows
+
+
+def _dots(marks: list[tuple[int, Moment, float]], rows: list[int], middle: float) -> tuple[Dot, ...]:
+    """The marks of a lane; rows stand in turn above and below its middle."""
     dots = []
-    for number, moment, x in marks:
-        row = next((r for r in range(3) if x - rows[r] >= _APART), min(range(3), key=lambda r: rows[r]))
-        rows[row] = x
+    for (number, moment, x), row in zip(marks, rows, strict=True):
+        shift = (row + 1) // 2 * _ROW * (-1 if row % 2 else 1)
         title = f"{moment.at:%H:%M:%S}.{moment.at.microsecond // 1000:03d} {moment.mark} {moment.text}"
-        dots.append(Dot(number, x, middle + (0, -18, 18)[row], TONES[moment.mark], title))
+        dots.append(Dot(number, x, middle + shift, TONES[moment.mark], title))
     return tuple(dots)
 
 
 def _ticks(race: Race, since: datetime, until: datetime, x: Callable[[datetime], float]) -> tuple[Tick, ...]:
     start = race.creates[0].at if race.creates else race.at
     span_ms = (until - since) / timedelta(milliseconds=1)
-    step = next((s for s in _STEPS_MS if span_ms / s <= 9), _STEPS_MS[-1])
+    most = (x(until) - x(since)) / _TICK
+    step = next((s for s in _STEPS_MS if span_ms / s <= most), _STEPS_MS[-1])
     ticks = []
     for n in range(-20, 60):
         at = start + n * timedelta(milliseconds=step)

@@ -21,7 +21,7 @@ from posguard.model.duration import parse_duration, spell_duration
 from posguard.model.finding import FindingState, Kind, Severity
 from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
-from posguard.report.lanes import NAMES, draw, spell_gap
+from posguard.report.lanes import NAMES, NARROW, draw, spell_gap
 from posguard.report.plans import RESTORE, scope_words, show, standing_of, told, tone_of
 from posguard.report.runbook import section
 from posguard.report.sides import both_sides
@@ -150,6 +150,7 @@ def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
         form=_form(found.stored.finding),
         race=found.race,
         drawn=draw(found.race) if found.race else None,
+        narrow=draw(found.race, width=NARROW) if found.race else None,
         runbook=_runbook(found.stored.finding.runbook),
     )
 
@@ -247,7 +248,7 @@ def log_report(
         "log_report.html",
         page=page,
         screen=None,
-        races=[(race, draw(race)) for race in races[:limit]],
+        races=[(race, draw(race), draw(race, width=NARROW)) for race in races[:limit]],
         left_out=max(0, len(races) - limit),
         silent=sum(not race.surfaced for race in races),
         numbers=numbers,

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from posguard.report.lanes import WIDTH, draw, in_words, spell_gap
+from posguard.report.lanes import NARROW, WIDTH, draw, in_words, spell_gap
 from tests.unit.logs.telling import Log, incident_1, incident_2
 
 
@@ -20,16 +20,32 @@ def test_each_actor_has_a_lane_and_the_window_is_as_wide_as_its_gap():
     assert shown.window.width == pytest.approx(3.756 * (second.x - first.x), rel=0.01)
 
 
-def test_marks_carry_the_numbers_of_the_lines_and_none_covers_another():
-    for race in (*incident_1().races(), *incident_2().races()):
-        shown = draw(race)
+@pytest.mark.parametrize("width", [WIDTH, NARROW])
+def test_marks_carry_the_numbers_of_the_lines_and_none_covers_another(width):
+    crowd = incident_1()
+    for number in range(7):
+        crowd.say(
+            4931, "stop_failed", f"stop {number} failed", module="core.stop_loss_manager", symbol="APTUSDT"
+        )
+    for race in (*incident_1().races(), *incident_2().races(), *crowd.races()):
+        shown = draw(race, width=width)
         dots = [dot for lane in shown.lanes for dot in lane.dots]
         assert sorted(dot.number for dot in dots) == [line.number for line in shown.lines if line.drawn]
-        assert all(0 < dot.x < WIDTH for dot in dots)
+        assert all(0 < dot.x < width and 22 <= dot.y <= shown.height - 22 for dot in dots)
+        assert {dot.tone for dot in dots} == {tone for tone, _ in shown.legend}
         for one in dots:
             for other in dots:
                 apart = abs(one.x - other.x) + abs(one.y - other.y)
                 assert one is other or apart >= 17, (one, other)
+
+
+def test_a_narrow_drawing_has_fewer_times_and_the_same_gap():
+    (race,) = incident_1().races()
+    wide, narrow = draw(race), draw(race, width=NARROW)
+    assert narrow.window.label == wide.window.label
+    assert [lane.name for lane in narrow.lanes] == [lane.name for lane in wide.lanes]
+    assert 2 <= len(narrow.ticks) < len(wide.ticks)
+    assert narrow.right < NARROW
 
 
 def test_a_window_of_milliseconds_fills_the_drawing_and_what_was_earlier_is_in_the_table():
