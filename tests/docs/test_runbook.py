@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from posguard.model.finding import Finding, Kind, Proof, Severity
-from posguard.model.position import PositionKey, PositionSide
+from posguard.model.finding import Kind
+from posguard.model.position import PositionKey
 from posguard.reconcile.advice import MODES, repair
+from tests.fixtures.known import a_finding
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -17,9 +18,7 @@ PARTS = ("What it means.", "The danger.", "First command.", "Stop the bot?", "Wh
 
 
 def anchor(kind):
-    return Finding(
-        kind, "binance", "main", "APTUSDT", PositionSide.BOTH, Severity.INFO, Proof.PROVEN, "t"
-    ).runbook
+    return a_finding(kind).runbook
 
 
 @pytest.mark.parametrize("kind", Kind)

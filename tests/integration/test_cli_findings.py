@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from posguard.errors import ExitCode
-from posguard.model.finding import Finding, Kind, Pass, Proof, Severity, VenueVerdict, VerdictKind
-from posguard.model.position import PositionSide
+from posguard.model.finding import Kind, Pass, Severity, VenueVerdict, VerdictKind
 from posguard.model.run import RunOutcome
 from posguard.model.venue import VenueId, World
 from posguard.postgres import findings, runs
 from posguard.postgres.pool import Database
 from tests.conftest import run_script
+from tests.fixtures.known import a_finding
 from tests.program import posguard
 
 pytestmark = pytest.mark.postgres
@@ -22,14 +22,11 @@ NOW = datetime.now(UTC)
 
 
 def finding(kind, symbol, *, exchange="binance", severity=Severity.CRITICAL, subject=""):
-    return Finding(
-        kind=kind,
+    return a_finding(
+        kind,
         exchange=exchange,
-        account="main",
         symbol=symbol,
-        position_side=PositionSide.BOTH,
         severity=severity,
-        proof=Proof.PROVEN,
         title=f"{kind} of {symbol}\x1b[31m",
         subject=subject,
         row_ids=(7,),

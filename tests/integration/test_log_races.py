@@ -8,34 +8,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from posguard.model.finding import (
-    Finding,
     FindingState,
     Kind,
     Pass,
-    Proof,
-    Severity,
     VenueVerdict,
     VerdictKind,
 )
-from posguard.model.position import PositionSide
 from posguard.model.venue import VenueId, World
 from posguard.postgres import findings, lograces, runs
 from posguard.postgres.lograces import ToldRace
 from posguard.postgres.pool import Database
+from tests.fixtures.known import a_finding
 
 pytestmark = pytest.mark.postgres
 
 NOW = datetime.now(UTC)
-RACE = Finding(
-    kind=Kind.DUPLICATE_KEY_RACE,
-    exchange="binance",
-    account="main",
-    symbol="APTUSDT",
-    position_side=PositionSide.BOTH,
-    severity=Severity.CRITICAL,
-    proof=Proof.PROVEN,
-    title="APTUSDT: duplicate-key error",
-    subject="bot 2025-10-22T21:50:40.981Z",
+RACE = a_finding(
+    Kind.DUPLICATE_KEY_RACE, title="APTUSDT: duplicate-key error", subject="bot 2025-10-22T21:50:40.981Z"
 )
 
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from posguard.errors import RefusedError, SchemaError, UsageError
 from posguard.model.finding import (
     EventKind,
-    Finding,
     FindingState,
     Kind,
     Pass,
@@ -35,18 +34,13 @@ from posguard.postgres.pool import Database
 from posguard.postgres.positions import read_open_positions
 from posguard.postgres.queries import queries
 from tests.conftest import run_script
+from tests.fixtures.known import a_finding
 
 pytestmark = pytest.mark.postgres
 
 AT = datetime(2025, 10, 22, 21, 50, tzinfo=UTC)
 BINANCE = VenueId("binance")
-ORPHAN = Finding(
-    kind=Kind.ORPHANED_DB,
-    exchange="binance",
-    account="main",
-    symbol="APTUSDT",
-    position_side=PositionSide.BOTH,
-    severity=Severity.CRITICAL,
+ORPHAN = a_finding(
     proof=Proof.SUSPECTED,
     title="Row 2549 is open, the venue holds nothing",
     subject="2549",

@@ -11,7 +11,6 @@ from posguard.cli.reporting import CHECKS, checks, exit_code, tell, totals, why_
 from posguard.errors import ExitCode
 from posguard.model.finding import (
     RECONCILED_KINDS,
-    Finding,
     Kind,
     Pass,
     Proof,
@@ -19,9 +18,9 @@ from posguard.model.finding import (
     VenueVerdict,
     VerdictKind,
 )
-from posguard.model.position import PositionSide
 from posguard.model.run import RunOutcome
 from posguard.model.venue import VenueId, World
+from tests.fixtures.known import a_finding
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 GOOD = VenueVerdict(VenueId("binance"), World.TESTNET, VerdictKind.CONCLUSIVE, (), 3, 1, 1, 2, NOW)
@@ -31,7 +30,7 @@ BAD = replace(
 
 
 def finding(kind, severity, proof=Proof.PROVEN, symbol="BTCUSDT"):
-    return Finding(kind, "binance", "main", symbol, PositionSide.BOTH, severity, proof, "t")
+    return a_finding(kind, symbol=symbol, severity=severity, proof=proof, title="t")
 
 
 CRITICAL = finding(Kind.DUPLICATE_POSITION, Severity.CRITICAL)

@@ -10,7 +10,6 @@ import pytest
 from posguard.model import life
 from posguard.model.finding import (
     EventKind,
-    Finding,
     FindingState,
     IgnoreRule,
     Kind,
@@ -20,21 +19,16 @@ from posguard.model.finding import (
     VenueVerdict,
     VerdictKind,
 )
-from posguard.model.position import PositionKey, PositionSide
+from posguard.model.position import PositionKey
 from posguard.model.scope import Scope
 from posguard.model.venue import VenueId, World
+from tests.fixtures.known import a_finding
 
 AT = datetime(2025, 10, 22, 21, 50, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SEEN = Finding(
-    kind=Kind.STOP_NOT_RECORDED,
-    exchange="binance",
-    account="main",
-    symbol="APTUSDT",
-    position_side=PositionSide.BOTH,
+SEEN = a_finding(
+    Kind.STOP_NOT_RECORDED,
     severity=Severity.WARNING,
-    proof=Proof.PROVEN,
-    title="a title",
     subject="7",
     row_ids=(7,),
     database=({"id": "7", "quantity": "61.8", "updated": "21:50"},),

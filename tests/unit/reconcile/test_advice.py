@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from posguard.model.finding import Finding, Kind, Proof, Severity
-from posguard.model.position import PositionSide
+from posguard.model.finding import Kind, Proof, Severity
 from posguard.model.venue import VenueId
 from posguard.reconcile.advice import (
     MODES,
@@ -19,19 +18,10 @@ from posguard.reconcile.advice import (
     repair_of_unfinished,
 )
 from posguard.reconcile.breaker import Breaker, allowed_closings, breakers
+from tests.fixtures.known import a_finding
 from tests.unit.reconcile.scenario import NOW, row
 
-ORPHAN = Finding(
-    Kind.ORPHANED_DB,
-    "binance",
-    "main",
-    "APTUSDT",
-    PositionSide.BOTH,
-    Severity.CRITICAL,
-    Proof.PROVEN,
-    "t",
-    "1",
-)
+ORPHAN = a_finding(subject="1")
 
 
 def of(kind, **changes):
