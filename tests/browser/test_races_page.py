@@ -59,8 +59,8 @@ def test_from_the_navigation_to_the_lanes_of_a_race(races, site, visit, shot):
     row.get_by_role("link").click()
     drawing = frame.locator("svg.lanes.wide")
     drawing.wait_for()
-    assert drawing.locator("text.lane").all_inner_texts() == ["signal", "synchroniser"]
-    assert drawing.locator("text.gaplabel").inner_text() == "3.756 s"
+    assert drawing.locator("text.lane").all_text_contents() == ["signal", "synchroniser"]
+    assert drawing.locator("text.gaplabel").text_content() == "3.756 s"
     window, creates = drawing.locator("rect.window").bounding_box(), drawing.locator(".m-create circle").all()
     middles = [box["x"] + box["width"] / 2 for box in (one.bounding_box() for one in creates)]
     assert len(middles) == 2
@@ -87,7 +87,7 @@ def test_on_a_phone_the_lanes_and_the_gap_fit_the_screen(races, site, visit, sho
     drawing = page.locator("svg.lanes.narrow")
     drawing.wait_for()
     assert not page.locator("svg.lanes.wide").is_visible()
-    assert TWINS.fullmatch(drawing.locator("text.gaplabel").inner_text())
+    assert TWINS.fullmatch(drawing.locator("text.gaplabel").text_content())
     for part in ("rect.window", "text.gaplabel", "text.lane", ".dot"):
         for one in drawing.locator(part).all():
             box = one.bounding_box()
