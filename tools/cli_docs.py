@@ -12,6 +12,7 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from posguard.cli import (
+    audit_shapes,
     baseline_shapes,
     cleanup_shapes,
     explore_shapes,
@@ -50,7 +51,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-Commands that the design names and this version lacks (`monitor`, `audit`, `alerts` and
+Commands that the design names and this version lacks (`monitor`, `alerts` and
 `metrics`) are marked "not built yet" wherever a finding names them.
 """
 
@@ -66,6 +67,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard check", shapes.CheckReport),
     ("posguard diagnose", shapes.DiagnosisReport),
     ("posguard reconcile", shapes.ReconcileReport),
+    ("posguard audit", audit_shapes.AuditReport),
     ("posguard cleanup", cleanup_shapes.PlanReport),
     ("posguard restore", cleanup_shapes.RestoreReport),
     ("posguard findings list, ack, dismiss, reopen", shapes.FindingList),

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from posguard.cli import (
+    audit,
     baseline,
     check,
     cleanup,
@@ -49,6 +50,7 @@ app.command()(demo.demo)
 app.command()(check.check)
 app.command()(diagnose.diagnose)
 app.command()(diagnose.reconcile)
+app.command()(audit.audit)
 app.command()(cleanup.cleanup)
 app.command()(restore.restore)
 app.command()(metrics.metrics)

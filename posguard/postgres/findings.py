@@ -60,6 +60,11 @@ async def list_findings(
     return [_stored(record) async for record in found]
 
 
+async def touching(connection: Any, start: datetime, until: datetime) -> list[StoredFinding]:
+    """The findings whose life touches a stretch of time, its end left out; resolved ones too, the worst first."""
+    return [_stored(r) async for r in queries("findings").touching(connection, start=start, until=until)]
+
+
 async def by_id(connection: Any, finding_id: int) -> StoredFinding | None:
     """One finding, or None."""
     record = await queries("findings").by_id(connection, id=finding_id)

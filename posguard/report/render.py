@@ -21,6 +21,7 @@ from posguard.model.duration import parse_duration, spell_duration
 from posguard.model.finding import FindingState, Kind, Severity
 from posguard.model.run import RunOutcome
 from posguard.report.chart import tone, trend
+from posguard.report.drawing import FILTERS
 from posguard.report.lanes import NAMES, NARROW, draw, spell_gap
 from posguard.report.plans import RESTORE, scope_words, show, standing_of, told, tone_of
 from posguard.report.runbook import section
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from posguard.model.race import Race
     from posguard.model.run import StoredRun
     from posguard.postgres.planlists import PlanSummary
+    from posguard.report.document import Document
     from posguard.report.read import KnownFinding, KnownPlan, KnownRun
     from posguard.report.view import Known
 
@@ -258,6 +260,11 @@ def log_report(
     )
 
 
+def document_page(document: Document, page: Page, *, number: int | None = None) -> str:
+    """A report of sections, as the audit makes it; `number` is its place among those that are stored."""
+    return _html("document.html", page=page, screen=None, document=document, number=number)
+
+
 def problem(error: PosguardError, page: Page, *, what: str = "cannot be read") -> str:
     """The page that stands where nothing can be shown: what happened and what to do."""
     return _html("problem.html", page=page, screen=None, what=what, message=error.message, hint=error.hint)
@@ -362,6 +369,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= FILTERS
     environment.filters |= {
         "actor": NAMES.__getitem__,
         "ago": _ago,

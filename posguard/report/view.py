@@ -190,7 +190,7 @@ def venue_line(verdict: VenueVerdict) -> VenueLine:
 
 
 # What can lose money this minute, before what misleads the bot, before what waits for somebody to tidy up.
-_DANGER = {
+DANGER = {
     kind: rank
     for rank, kind in enumerate(
         (
@@ -214,7 +214,7 @@ def worst_first(findings: Iterable[StoredFinding]) -> tuple[StoredFinding, ...]:
 
     def order(stored: StoredFinding) -> tuple[object, ...]:
         finding = stored.finding
-        danger = _DANGER.get(finding.kind, len(_DANGER))
+        danger = DANGER.get(finding.kind, len(DANGER))
         return (
             finding.severity.rank,
             danger,

@@ -27,6 +27,12 @@ WHERE
 ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), last_seen DESC, id
 LIMIT :limit;
 
+-- name: touching
+-- The findings whose life touches the window, resolved ones too.
+SELECT * FROM posguard.findings
+WHERE first_seen < :until AND last_seen >= :start AND (resolved_at IS NULL OR resolved_at >= :start)
+ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), first_seen, id;
+
 -- name: by_id^
 SELECT * FROM posguard.findings WHERE id = :id;
 
