@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posguard.cli.options import AsJson, Exchange
+from posguard.cli.options import AsJson, Exchange, OfCore
 from posguard.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ def explore(
             "Without it: thirteen pairs, five larger sets, and five with a cleanup's plan.",
         ),
     ] = "",
-    core: Annotated[
-        str,
-        typer.Option("--core", metavar="CORE", help="defective, corrected, or module:object for your own."),
-    ] = "defective",
+    core: OfCore = "defective",
     crash: Annotated[
         bool, typer.Option("--crash", help="Also let each actor die at each step, then recover.")
     ] = False,

@@ -34,6 +34,9 @@ OneSymbol = Annotated[
 OfTarget = Annotated[
     Target, typer.Option("--target", help="posguard: its own schema; bot: the bot's own tables.")
 ]
+OfCore = Annotated[
+    str, typer.Option("--core", metavar="CORE", help="defective, corrected, or module:object for your own.")
+]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides; your login name by default.")]
 Until = Annotated[
     str,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posguard.cli.options import AsJson, Exchange
+from posguard.cli.options import AsJson, Exchange, OfCore
 from posguard.errors import ExitCode, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def reproduce(
             "processes (A from two processes with different hash seeds).",
         ),
     ] = "B",
-    core: Annotated[
-        str,
-        typer.Option("--core", metavar="CORE", help="defective, corrected, or module:object for your own."),
-    ] = "defective",
+    core: OfCore = "defective",
     runs: Annotated[int, typer.Option("--runs", min=1, help="Races, of one symbol each.")] = 100,
     threads: Annotated[
         int,

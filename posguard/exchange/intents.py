@@ -29,6 +29,11 @@ class OrderIntent:
     reduce_only: bool = False
     trigger: Decimal | None = None
 
+    @property
+    def opens(self) -> bool:
+        """Whether it opens a position or adds to one, at once."""
+        return self.trigger is None and not self.reduce_only
+
 
 @dataclass(frozen=True, slots=True)
 class CancelIntent:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from posguard.exchange.answers import AnswerError, Heard
 from posguard.exchange.intents import CancelIntent, OrderIntent, Request, slip
 from posguard.exchange.outcomes import NEVER_SENT, Judged, Rule, judge_send
+from posguard.exchange.placing import Placing
 from posguard.exchange.reading import Dialect, ReadingGateway
 from posguard.exchange.rows import RowError
-from posguard.model.order import Lookup, MoveReply, OrderReply, Outcome, Sight, Why
-from posguard.model.position import PositionSide, Side
+from posguard.model.order import Lookup, OrderReply, Outcome, Sight, Why
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from decimal import Decimal
 
     from posguard.exchange.client import VenueClient
     from posguard.exchange.symbols import Listed
@@ -56,7 +55,7 @@ class TradingDialect(Dialect, Protocol):
         ...
 
 
-class Trader(ReadingGateway):
+class Trader(ReadingGateway, Placing):
     """See `posguard.exchange.gateway.TradingGateway`."""
 
     def __init__(
@@ -76,69 +75,6 @@ class Trader(ReadingGateway):
         await self._or_error(self._load_markets())
         listed = self._markets.by_symbol.get(symbol)
         return None if listed is None else listed.rule
-
-    async def place_entry(
-        self,
-        symbol: str,
-        side: Side,
-        quantity: Decimal,
-        *,
-        client_order_id: str,
-        position_side: PositionSide = PositionSide.BOTH,
-    ) -> OrderReply:
-        """A market order that opens or adds."""
-        buys = side is Side.LONG
-        return await self._place(symbol, OrderIntent(buys, quantity, client_order_id, position_side))
-
-    async def close_reduce_only(
-        self,
-        symbol: str,
-        side: Side,
-        quantity: Decimal,
-        *,
-        client_order_id: str,
-        position_side: PositionSide = PositionSide.BOTH,
-    ) -> OrderReply:
-        """A market order that can only reduce a position of `side`."""
-        buys = side is Side.SHORT
-        intent = OrderIntent(buys, quantity, client_order_id, position_side, reduce_only=True)
-        return await self._place(symbol, intent)
-
-    async def place_stop(
-        self,
-        symbol: str,
-        side: Side,
-        quantity: Decimal,
-        trigger: Decimal,
-        *,
-        client_order_id: str,
-        position_side: PositionSide = PositionSide.BOTH,
-    ) -> OrderReply:
-        """A reduce-only stop-market order behind a position of `side`."""
-        buys = side is Side.SHORT
-        intent = OrderIntent(
-            buys, quantity, client_order_id, position_side, reduce_only=True, trigger=trigger
-        )
-        return await self._place(symbol, intent)
-
-    async def move_stop(
-        self,
-        symbol: str,
-        side: Side,
-        quantity: Decimal,
-        trigger: Decimal,
-        *,
-        client_order_id: str,
-        old_order_id: str,
-        position_side: PositionSide = PositionSide.BOTH,
-    ) -> MoveReply:
-        """A new stop, and only where it was accepted the old one's cancelling: no unprotected instant."""
-        placed = await self.place_stop(
-            symbol, side, quantity, trigger, client_order_id=client_order_id, position_side=position_side
-        )
-        if placed.outcome is not Outcome.ACCEPTED:
-            return MoveReply(placed, None)
-        return MoveReply(placed, await self.cancel(symbol, order_id=old_order_id, conditional=True))
 
     async def cancel(
         self, symbol: str, *, conditional: bool, order_id: str = "", client_order_id: str = ""

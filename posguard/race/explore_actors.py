@@ -21,7 +21,8 @@ from posguard.trading import CoreSettings, before_send
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from posguard.race.gates import Actor, ActorPool
+    from posguard.race.actors import Actor
+    from posguard.race.gates import ActorPool
 
 SYMBOL = "TESTUSDT"
 QUANTITY = Decimal("61.8")

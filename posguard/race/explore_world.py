@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from posguard.errors import PosguardBugError
 from posguard.model.venue import VenueId
 from posguard.postgres.embedded import EmbeddedServer
+from posguard.race.actors import Actor
 from posguard.race.books import book_facts, clear
 from posguard.race.cores import Tables, Whole
 from posguard.race.database import RaceDatabase
@@ -35,7 +36,7 @@ from posguard.race.explore_actors import (
     told_by,
     work_of,
 )
-from posguard.race.gates import Actor, ActorPool
+from posguard.race.gates import ActorPool
 from posguard.race.judge import Breach, Due, RowFact, judge
 from posguard.race.queries import queries
 from posguard.race.signal import Ended, Opened

@@ -17,7 +17,7 @@ from posguard.race.schedules import Choice, Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-    from posguard.race.gates import Actor
+    from posguard.race.actors import Actor
     from posguard.race.schedules import Chooser
 
 _GLANCE = (

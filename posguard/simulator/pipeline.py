@@ -88,30 +88,24 @@ class Pipeline:
                 self._late.add(task)
                 task.add_done_callback(self._late.discard)
                 await self._hold()
-            if fault.when != "before":
-                continue
-            if fault.kind == "act":
-                self._act(fault)
-            elif fault.kind == "latency":
-                await self._wait(fault.seconds)
-            elif fault.kind == "timeout":
-                await self._hold()
-            elif fault.kind == "reset":
-                raise Broken
+            if fault.when == "before":
+                await self._suffer(fault)
         return _answer_in(picked, "before", call)
 
     async def _after(self, picked: list[Fault]) -> None:
         for fault in picked:
-            if fault.when != "after":
-                continue
-            if fault.kind == "act":
-                self._act(fault)
-            elif fault.kind == "latency":
-                await self._wait(fault.seconds)
-            elif fault.kind == "timeout":
-                await self._hold()
-            elif fault.kind == "reset":
-                raise Broken
+            if fault.when == "after":
+                await self._suffer(fault)
+
+    async def _suffer(self, fault: Fault) -> None:
+        if fault.kind == "act":
+            self._act(fault)
+        elif fault.kind == "latency":
+            await self._wait(fault.seconds)
+        elif fault.kind == "timeout":
+            await self._hold()
+        elif fault.kind == "reset":
+            raise Broken
 
     def _act(self, fault: Fault) -> None:
         """What the world cannot do any more (its position is gone) it leaves."""

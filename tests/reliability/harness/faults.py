@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from posguard.errors import DatabaseUnavailableError
 from posguard.model.order import Lookup, OrderReply, Outcome, Sight, Why
-from posguard.race import venue as race_venue
 from posguard.race.venue import InProcessVenue
+from posguard.race.venue_rows import intent_of
 from posguard.simulator import orders
 from posguard.simulator.orders import Twist
+from posguard.simulator.records import Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -101,16 +102,16 @@ class FaultyVenue(InProcessVenue):
     def _quietly(work: Callable[[], Any]) -> None:
         try:
             work()
-        except race_venue.Refused:
+        except Refused:
             return
 
-    async def _place(self, symbol: str, intent: Any, *, slump: bool = False) -> OrderReply:
-        ratio, self.mood.fill = (self.mood.fill, None) if slump else (None, self.mood.fill)
+    async def _place(self, symbol: str, intent: Any) -> OrderReply:
+        ratio, self.mood.fill = (self.mood.fill, None) if intent.opens else (None, self.mood.fill)
         if ratio is None:
-            return await super()._place(symbol, intent, slump=slump)
+            return await super()._place(symbol, intent)
 
         def work() -> Any:
-            asked = race_venue._intent(symbol, intent, self._account)
+            asked = intent_of(symbol, intent, self._account)
             return orders.place(self._book, self._account, asked, Twist(fill_ratio=ratio))
 
         return await self._send(work, intent.client_order_id)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from posguard.race.gates import Actor, DiedError, toy_step
+from posguard.race.actors import Actor, DiedError, toy_step
 from posguard.race.schedules import Sample, Script, Tree, read_script
 from posguard.race.stage import NobodyWaits, Stage
 
