@@ -15,8 +15,8 @@ from posguard.model.quality import ExpectationResult, Outcome
 from posguard.postgres import alerts, lograces, results, runs
 from posguard.postgres.lograces import ToldRace
 from posguard.reconcile.run import record_pass
+from tests.fixtures.stores import AT, ORPHAN, db, passed, record
 from tests.integration.test_log_races import NOW, RACE, tell
-from tests.integration.test_stores import AT, ORPHAN, db, passed, record
 
 pytestmark = pytest.mark.postgres
 assert db  # a fixture

@@ -10,7 +10,7 @@ import pytest
 from posguard.model.managed import OwnedRow, client_id
 from posguard.model.position import PositionSide, Side
 from posguard.trading.comparing import compare, still_orphans
-from tests.unit.trading.test_decide import KEY, held, look, stop_order
+from tests.unit.trading.telling import KEY, held, look, stop_order
 
 MINE = client_id(KEY, "s", 2)
 

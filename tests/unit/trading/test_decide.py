@@ -3,145 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from posguard.model.managed import ManagedRow, Rival, client_id
-from posguard.model.order import Lookup, OrderReply, OrderState, Outcome, SeenOrder, Sight, Why
-from posguard.model.position import TERMINAL, PositionSide, Side, Status
-from posguard.model.transitions import Origin, may_become
+from posguard.model.managed import client_id
+from posguard.model.order import Lookup, OrderState, Outcome, Sight, Why
+from posguard.model.position import Side, Status
+from posguard.model.transitions import Origin
 from posguard.model.venue import (
-    Fill,
     FillHistory,
-    FillKind,
-    MarketRule,
     OrderKind,
-    VenueId,
-    VenueOrder,
-    VenuePosition,
-    VenueSnapshot,
-    World,
 )
-from posguard.trading import CoreSettings
 from posguard.trading.decide import decide
-from posguard.trading.facts import Ask, Cancel, Facts, Leave, Move, Need, Order, Send, Wait, Wish
+from posguard.trading.facts import Ask, Cancel, Leave, Move, Need, Order, Send, Wait, Wish
+from tests.unit.trading.telling import (
+    ABSENT,
+    AT,
+    KEY,
+    LIVE,
+    ONE,
+    RIVAL,
+    RULE,
+    UNKNOWN,
+    VENUE,
+    S,
+    facts,
+    fills,
+    found,
+    held,
+    look,
+    reply,
+    row,
+    seen,
+    stop_order,
+)
 
-AT = datetime(2025, 10, 22, 21, 50, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
-ONE = Decimal(1)
-BOTH = PositionSide.BOTH
-VENUE = VenueId("binance")
-RULE = MarketRule("APTUSDT", "APTUSDT", Decimal("0.1"), Decimal("0.001"), Decimal("0.1"), Decimal(5))
-KEY = "signal-1"
 
 
-def row(status, **values):
-    return ManagedRow(
-        **{
-            "id": 7,
-            "exchange": "binance",
-            "account": "main",
-            "symbol": "APTUSDT",
-            "position_side": BOTH,
-            "side": Side.LONG,
-            "quantity": ONE,
-            "entry_price": Decimal(3),
-            "status": status,
-            "version": 3,
-            "fencing": 1,
-            "request_key": KEY,
-            "attempt": 1,
-            "entry_client_id": client_id(KEY, "e", 1),
-            "stop_client_id": None,
-            "exchange_order_id": None,
-            "stop_loss_order_id": None,
-            "stop_loss_price": None,
-            "stop_percent": Decimal(5),
-            "needs_attention": False,
-            "attention_reason": None,
-            "exit_reason": None,
-            "origin": Origin.SIGNAL,
-            "unprotected_since": None,
-            "inserted_at": AT,
-            "lease_owner": "me",
-            **values,
-        }
-    )
-
-
-def facts(**values):
-    return Facts(**{"rule": RULE, "settings": CoreSettings(), **values})
-
-
-def seen(state, filled="0", *, stop=False, order_id="9"):
-    return SeenOrder(
-        order_id, "x", "APTUSDT", BOTH, not stop, OrderKind.STOP if stop else OrderKind.MARKET, state, ONE,
-        Decimal(filled), Decimal(3), Decimal("2.85") if stop else None, stop, AT,
-    )  # fmt: skip
-
-
-def found(state, filled="0", **values):
-    return Lookup(Sight.FOUND, seen(state, filled, **values))
-
-
-def look(*positions, orders=(), complete=True):
-    return VenueSnapshot(
-        VENUE,
-        World.SIMULATOR,
-        AT,
-        AT,
-        complete,
-        () if complete else ("broken",),
-        positions,
-        orders,
-        {"APTUSDT": RULE},
-    )
-
-
-def held(quantity="1", side=Side.LONG):
-    return VenuePosition("APTUSDT", BOTH, side, Decimal(quantity), Decimal(3), Decimal(3))
-
-
-def stop_order(quantity="1", order_id="9", name=None):
-    return VenueOrder(
-        order_id, name, "APTUSDT", BOTH, False, OrderKind.STOP, Decimal(quantity), None, Decimal("2.85"), True, False, AT
-    )  # fmt: skip
-
-
-def fills(*quantities, complete=True, name=None, first=AT):
-    """One fill a second from `first` on; their orders are 0, 1, 2 …"""
-    made = tuple(
-        Fill(
-            str(n),
-            str(n),
-            name,
-            "APTUSDT",
-            BOTH,
-            Decimal(q) > 0,
-            abs(Decimal(q)),
-            Decimal(3),
-            FillKind.TRADE,
-            first + timedelta(seconds=n),
-        )
-        for n, q in enumerate(quantities)
-    )
-    return FillHistory(VENUE, AT, frozenset({"APTUSDT"}), made, complete, () if complete else ("broken",))
-
-
-def reply(outcome, why=Why.NONE, **values):
-    return OrderReply(outcome, "x", why=why, reason="said so", **values)
-
-
-ABSENT, UNKNOWN = Lookup(Sight.ABSENT), Lookup(Sight.UNKNOWN, reason="no answer")
 STOPPED = {"stop_client_id": client_id(KEY, "s", 2), "attempt": 2}
+
+
 OUT = {"exit_reason": "rolled back: a test", "attempt": 3}
-LIVE = found(OrderState.LIVE, stop=True)
-RIVAL = Rival(5, "active", Side.LONG, ONE, core_managed=True)
-S = Status
+
 
 # name, row, facts, what follows: a step's class, a need, an order, or the status that the row moves to
 TABLE = [
@@ -332,6 +238,8 @@ def named(*sides, order_ids=None, names=None, trades=None, at=None):
 
 
 OURS, ANOTHERS = client_id(KEY, "c", 3), client_id("another", "c", 1)
+
+
 BOUNDARIES = [
     ("a moment before the entry", named("-1", "1", order_ids="89", at=(AT - MS, AT)), False),
     ("a moment after it", named("-1", "1", order_ids="89", at=(AT + MS, AT)), True),
@@ -421,102 +329,3 @@ def test_a_rivals_share_is_left():
         row(S.CLOSING, **OUT), facts(unsent=True, rest=ONE, rivals=(RIVAL,), snapshots=(look(held("1.4")),))
     )
     assert step == Send(Order.CLOSE, Decimal("0.4"))
-
-
-# -- invariants, over facts of any kind
-
-LOOKUPS = st.sampled_from(
-    [
-        None, ABSENT, UNKNOWN, LIVE, *(found(state, filled, stop=stop) for state in OrderState for filled in ("0", "0.4", "1")
-         for stop in (False, True)),
-    ]
-)  # fmt: skip
-LOOKS = st.lists(
-    st.sampled_from(
-        [look(), look(held()), look(held("2")), look(held("0.5")), look(held(side=Side.SHORT)), look(complete=False),
-         look(held(), orders=(stop_order(),)), look(held(), orders=(stop_order("0.2"),)), look(orders=(stop_order(),))]
-    ),
-    max_size=2,
-).map(tuple)  # fmt: skip
-REPLIES = st.one_of(st.none(), st.builds(reply, st.sampled_from(Outcome), st.sampled_from(Why)))
-ROWS = st.builds(
-    row,
-    st.sampled_from([status for status in Status if status not in TERMINAL]),
-    stop_client_id=st.sampled_from([None, client_id(KEY, "s", 2)]),
-    stop_loss_order_id=st.sampled_from([None, "8", "9"]),
-    exit_reason=st.sampled_from([None, "rolled back: x", "target"]),
-    needs_attention=st.booleans(),
-    attempt=st.integers(0, 4),
-    origin=st.sampled_from([Origin.SIGNAL, Origin.SYNC]),
-    side=st.sampled_from(Side),
-).filter(lambda r: r.status is S.UNRESOLVED or (r.status is S.CLOSING) is (r.exit_reason is not None))
-FACTS = st.builds(
-    facts,
-    newborn=st.booleans(),
-    unsent=st.booleans(),
-    engaged=st.booleans(),
-    conclusive=st.booleans(),
-    patient=st.booleans(),
-    overdue=st.booleans(),
-    canceled=st.booleans(),
-    tries=st.integers(0, 5),
-    rest=st.sampled_from([None, ONE, Decimal("0.6")]),
-    wish=st.sampled_from(
-        [None, Wish("target"), Wish("rolled back: y"), Wish(trigger=Decimal(2)), Wish(verify=True)]
-    ),
-    reply=REPLIES,
-    entry=LOOKUPS,
-    stop=LOOKUPS,
-    closes=st.one_of(
-        st.none(),
-        st.lists(LOOKUPS.filter(lambda known: known is not None), min_size=1, max_size=2).map(tuple),
-    ),
-    snapshots=LOOKS,
-    fills=st.sampled_from([None, fills(), fills("1"), fills("1", "-1"), fills(complete=False)]),
-    rivals=st.sampled_from([None, (), (RIVAL,)]),
-)
-
-
-@settings(max_examples=1500, deadline=None)
-@given(before=ROWS, known=FACTS)
-def test_invariants(before, known):
-    step = decide(before, known)
-    if isinstance(step, Send):
-        assert known.unsent, "only what this owner has just written down is sent"
-        assert not known.engaged
-        wanted = {
-            Order.ENTRY: {S.SUBMITTING},
-            Order.STOP: {S.PENDING_SL, S.ACTIVE},
-            Order.CLOSE: {S.CLOSING},
-        }
-        assert before.status in wanted[step.order]
-        assert 0 < step.quantity <= max(before.quantity, known.rest or 0)
-    if isinstance(step, Cancel) and step.conditional and before.exit_reason:
-        flat = all(not look.positions for look in known.snapshots[-1:] if look.complete)
-        covered = any(o.order_id != "" for look in known.snapshots[-1:] for o in look.orders)
-        assert known.snapshots
-        assert flat or covered or any(p.side is not before.side for p in known.snapshots[-1].positions)
-    if isinstance(step, Move):
-        _assert_move(before, known, step)
-
-
-def _assert_move(before, known, step):
-    after = step.row
-    assert may_become(before.status, after.status), f"{before.status} -> {after.status}"
-    assert step.reason
-    if after.status is S.FAILED:
-        assert before.status in {S.PENDING_ENTRY, S.SUBMITTING, S.UNRESOLVED}
-        assert before.exit_reason is None
-        filled = known.entry is not None and known.entry.order is not None and known.entry.order.filled
-        refused = known.reply is not None and known.reply.outcome is Outcome.REJECTED
-        assert not filled or known.unsent or refused or known.newborn
-    if after.status in {S.CLOSED, S.ROLLED_BACK}:
-        assert known.snapshots, "flat is not told without a look"
-        assert known.snapshots[-1].complete
-    if after.status is S.UNRESOLVED and before.status is not S.UNRESOLVED:
-        assert step.alert is not None
-        assert step.alert.severity == "critical"
-    if after.needs_attention and not before.needs_attention:
-        assert step.alert is not None
-    if step.unsent and after.status in {S.PENDING_SL, S.CLOSING}:
-        assert after.attempt > before.attempt, "each order has a client id of its own"
