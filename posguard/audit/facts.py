@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from posguard.audit.log import LogFacts
+    from posguard.model.analysis import Analysis
     from posguard.model.audit import Gap, Window
     from posguard.model.finding import StoredFinding
     from posguard.model.quality import ExpectationResult
@@ -33,7 +34,8 @@ class Facts:
     """What was read for one window. None means that nobody knows: `findings` without a complete look, `results` without a run of the suites.
 
     `run` is the pass that `findings` stand on, `findings_from` and `results_from` say in words where they come from. `races`
-    are those that happened in the window, by log and by posguard's tables.
+    are those that happened in the window, by log and by posguard's tables. `present` tells whether the window reaches the time
+    at which it was read: what stands now says something of it then.
     """
 
     window: Window
@@ -50,6 +52,8 @@ class Facts:
     races: tuple[KnownRace, ...] = ()
     log: LogFacts | None = None
     loaded: tuple[LoadedLog, ...] = ()
+    analysis: Analysis | None = None
+    present: bool = False
     gaps: tuple[Gap, ...] = ()
 
     @property

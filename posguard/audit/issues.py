@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from posguard.audit.issues_analysis import analysis_issues
 from posguard.audit.issues_errors import error_issues
 from posguard.audit.issues_events import event_issues
 from posguard.audit.issues_findings import finding_issues, suite_issues
+from posguard.audit.issues_health import health_issues
 from posguard.audit.issues_races import race_issues
 from posguard.model.finding import Kind
 from posguard.report.view import DANGER
@@ -25,6 +27,8 @@ def find_issues(facts: Facts) -> tuple[Issue, ...]:
         *race_issues(facts),
         *error_issues(facts),
         *event_issues(facts),
+        *analysis_issues(facts),
+        *health_issues(facts),
     ]
     found.sort(key=_order)
     return tuple(replace(one, number=number) for number, one in enumerate(found, 1))

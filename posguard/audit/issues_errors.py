@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from posguard.audit.issues_analysis import unexplained_duplicates
 from posguard.audit.log import code_place, wording
 from posguard.model.audit import UNKNOWN, Area, Issue, Priority
 from posguard.model.finding import Severity
@@ -52,10 +53,12 @@ def error_issues(facts: Facts) -> Iterable[Issue]:
     groups: dict[str, list[ErrorGroup]] = defaultdict(list)
     for one in (*facts.rows.errors, *(facts.log.errors if facts.log else ())):
         groups[wording(one.sample)].append(one)
+    unexplained = unexplained_duplicates(facts)
     explained = {known.race.symbol for known in facts.races if known.race.surfaced}
     for said, found in groups.items():
         symbols = {canonical_symbol(symbol) for one in found for symbol in one.symbols}
-        if _DUPLICATE in said and explained and symbols <= explained:
+        of_races = not unexplained if unexplained is not None else explained and symbols <= explained
+        if _DUPLICATE in said and of_races:
             continue
         yield _issue(said, found, facts.log.arguments if facts.log else "")
 

@@ -16,6 +16,7 @@ from posguard.model.duration import spell_duration
 from posguard.model.finding import FindingState, StoredFinding
 from posguard.model.run import RunOutcome, StoredRun
 from posguard.postgres import findings, runs
+from posguard.postgres.analysis import AGED, analyse
 from posguard.postgres.audit import Kept, read_kept, read_rows
 from posguard.postgres.pool import Database
 from posguard.postgres.schema import require_schema
@@ -44,6 +45,7 @@ class Asked:
     at: datetime
     demo: bool = False
     log: LogFiles = field(default_factory=LogFiles)
+    aged: timedelta = AGED
     look: Callable[[], Awaitable[Pass]] | None = None
     judge: Callable[[], tuple[ExpectationResult, ...]] | None = None
 
@@ -78,6 +80,7 @@ async def read_facts(db: Database, asked: Asked) -> Facts:
         rows = await read_rows(connection, asked.window)
         database = await runs.database_fingerprint(connection)
         kept, lost = await _kept(connection, asked.window)
+    analysis = await analyse(db, asked.window.start, asked.window.end, aged=asked.aged)
     log, log_gaps = await read_log(db, asked.window, asked.log, kept.logs)
     found = await _found(db, asked, kept, stored=not lost)
     judged = await _judged(asked, kept)
@@ -97,6 +100,8 @@ async def read_facts(db: Database, asked: Asked) -> Facts:
         races=await asyncio.to_thread(_races, asked.window, kept, log),
         log=log,
         loaded=kept.logs,
+        analysis=analysis,
+        present=asked.present,
         gaps=(*missing, *lost, *found.gaps, *judged.gaps, *log_gaps),
     )
 

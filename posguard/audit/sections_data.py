@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from posguard.audit.parts import about, grid_or, hourly, moment, number, of, of_event, total
+from posguard.audit.tables import tables
 from posguard.model.audit import Area
 from posguard.model.finding import Kind, Severity
 from posguard.model.quality import Outcome
@@ -45,6 +46,16 @@ def positions(audit: Audit) -> Section:
     rows.append(("Open at the end", number(hours[-1].get("open_at_end") if hours else None)))
     blocks: list[Block] = [
         grid_or(rows, ("In the window", "Positions"), "", numeric=(1,)),
+        *tables(
+            audit.facts,
+            "by_exchange",
+            "by_status",
+            "lifecycle",
+            "lifecycle_faults",
+            "orders",
+            "order_fees",
+            "order_faults",
+        ),
         about(audit, Area.POSITIONS, Area.LIFECYCLE),
     ]
     return Section(5, "Positions", "positions", tuple(blocks))
@@ -52,7 +63,12 @@ def positions(audit: Audit) -> Section:
 
 def protection(audit: Audit) -> Section:
     """Section 6."""
-    blocks = [_findings(audit, _PROTECTION), _events(audit, _STOP_EVENTS), about(audit, Area.PROTECTION)]
+    blocks = [
+        _findings(audit, _PROTECTION),
+        _events(audit, _STOP_EVENTS),
+        *tables(audit.facts, "stop_loss", "stop_distance", "unprotected", "never_protected"),
+        about(audit, Area.PROTECTION),
+    ]
     return Section(6, "Protection", "protection", tuple(blocks))
 
 
@@ -84,15 +100,19 @@ def trailing(audit: Audit) -> Section:
         ),
         line=True,
     )
-    blocks = (_events(audit, _TRAILING_EVENTS), chart, about(audit, Area.TRAILING))
+    blocks = (
+        _events(audit, _TRAILING_EVENTS),
+        chart,
+        *tables(audit.facts, "trailing_states", "trailing_rushes", "trailing_faults"),
+        about(audit, Area.TRAILING),
+    )
     return Section(10, "Trailing stops", "trailing", blocks)
 
 
 def aged(audit: Audit) -> Section:
     """Section 11."""
-    return Section(
-        11, "Aged positions and zombie orders", "aged", (_findings(audit, _AGE), about(audit, Area.AGE))
-    )
+    blocks = (_findings(audit, _AGE), *tables(audit.facts, "aged", "zombies"), about(audit, Area.AGE))
+    return Section(11, "Aged positions and zombie orders", "aged", blocks)
 
 
 def reconciliation(audit: Audit) -> Section:
@@ -188,7 +208,8 @@ def pnl(audit: Audit) -> Section:
         if told is None
         else f"The positions closed in the window realised {told:,.2f} in the currency of their rows, by what the rows say."
     )
-    return Section(13, "Profit and loss", "pnl", (Text(said), chart))
+    by = tables(audit.facts, "pnl", "pnl_by_reason", "pnl_by_symbol")
+    return Section(13, "Profit and loss", "pnl", (Text(said), chart, *by))
 
 
 def _findings(audit: Audit, kinds: tuple[Kind, ...]) -> Block:

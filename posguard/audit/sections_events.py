@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from posguard.audit.parts import about, grid_or, moment, number
+from posguard.audit.tables import tables
 from posguard.model.audit import Area
 from posguard.report.document import Heading, Section, Text
 from posguard.report.lanes import spell_gap
@@ -39,7 +40,16 @@ def races(audit: Audit) -> Section:
         else "Not known: without the bot's log no race can be seen."
     )
     columns = ("When", "Symbol", "Exchange", "What", "Scenario", "Confidence", "Rows", "Apart")
-    return Section(7, "Races", "races", (grid_or(rows, columns, empty), about(audit, Area.RACES)))
+    return Section(
+        7,
+        "Races",
+        "races",
+        (
+            grid_or(rows, columns, empty),
+            *tables(facts, "races", "duplicate_key_errors", "simultaneous"),
+            about(audit, Area.RACES),
+        ),
+    )
 
 
 def errors(audit: Audit) -> Section:
@@ -87,6 +97,7 @@ def errors(audit: Audit) -> Section:
                 numeric=(2,),
             )
         )
+    blocks += tables(facts, "errors")
     blocks.append(about(audit, Area.ERRORS, Area.DATA))
     return Section(8, "Errors", "errors", tuple(blocks))
 
@@ -110,5 +121,11 @@ def latency(audit: Audit) -> Section:
         )
     else:
         blocks.append(Text("No log was read, so it tells of no latency.", "dim"))
+    blocks += tables(audit.facts, "latency")
+    blocks.append(Heading("The database"))
+    if audit.facts.present:
+        blocks += tables(audit.facts, "database", "tables", "statements", "locks", "indexes")
+    else:
+        blocks.append(Text("What it does now says nothing of a window that is past.", "dim"))
     blocks.append(about(audit, Area.PERFORMANCE))
     return Section(9, "Latency and throughput", "latency", tuple(blocks))

@@ -48,6 +48,11 @@ NotesFile = Annotated[
     ),
 ]
 
+AsSql = Annotated[
+    bool,
+    typer.Option("--sql", help="Print the queries of the analysis as one script for psql, and read nothing."),
+]
+
 
 def audit(
     *,
@@ -57,6 +62,7 @@ def audit(
     log: Logs = None,
     zone: Zone = "",
     notes: NotesFile = None,
+    sql: AsSql = False,
     demo: OnDemo = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,6 +79,7 @@ def audit(
       posguard audit --from 2025-10-22T16:00 --to 2025-10-23 --out audits/22-october
       posguard audit --log /var/log/bot/bot.log --tz Europe/Berlin
       posguard audit --demo --json
+      posguard audit --from 12h --sql | psql "$POSGUARD_DSN"
     """
     from posguard.audit.build import build
     from posguard.cli import output
@@ -81,6 +88,9 @@ def audit(
     output.structured_log_to_stderr()
     now = datetime.now(UTC)
     window = _window(since, until, now)
+    if sql:
+        _print_sql(window)
+        return
     to = connections(demo=demo)
     files = _log_files(log or [], zone, to)
     output.load_drivers()
@@ -100,6 +110,13 @@ def audit(
 
         audit_text.audit(made, saved)
     raise typer.Exit(code)
+
+
+def _print_sql(window: Window) -> None:
+    from posguard.postgres.analysis_script import psql_script
+    from posguard.settings import load_settings
+
+    print(psql_script(window.start, window.end, aged=load_settings().aged_after), end="")
 
 
 def exit_code(made: Audit) -> ExitCode:
@@ -167,6 +184,7 @@ async def _facts(to: Connections, window: Window, files: LogFiles, now: datetime
             at=now,
             demo=to.settings.demo,
             log=files,
+            aged=to.settings.aged_after,
             look=(lambda: look(db, to, Scope(), lambda _: None)) if to.venues else None,
             judge=judge,
         )

@@ -91,6 +91,7 @@ async def test_each_planted_problem_is_in_it_with_its_evidence_and_nothing_is_in
     rolled = by_key["lifecycle:rolled-back"]
     assert rolled.count == sum(p.status == "rolled_back" and p.closed_at <= now for p in world.positions)
     del owed["lifecycle:rolled-back"]
+    _analysed(world, owed)
     assert owed == {}
     for issue in audit.issues:
         assert issue.evidence, issue.key
@@ -188,6 +189,32 @@ def _detected(world, by_key, owed):
         mine = [i for i in by_key.values() if any(e.text.endswith(f" as {name}") for e in i.evidence)]
         assert [issue.count for issue in mine] == [written[name]], name
         del owed[mine[0].key]
+
+
+def _analysed(world, owed):
+    """What the tables tell beside that: traded without a stop, the incident's part fill, and that stops take over a second."""
+    less = [n for n, o in enumerate(world.rows.orders, 1) if o.status == "filled" and o.filled < o.size]
+    (fault,) = owed.pop("orders:faults").evidence
+    assert fault.where == f"monitoring.orders {', '.join(f'#{n}' for n in less)}"
+    assert "filled with less than its size" in fault.text
+    stopped = {e.position_id for e in world.rows.events if e.event_type == "stop_loss_placed"}
+    ended = {"closed", "rolled_back", "failed", "canceled"}
+    never = owed.pop("protection:never")
+    bare = [
+        row.id
+        for row in world.positions
+        if row.status in ended
+        and not row.stop_loss_price
+        and not row.has_stop_loss
+        and row.id not in stopped
+        and (row.exchange_order_id or row.status == "closed")
+    ]
+    assert never.count == len(bare)
+    assert set(never.row_ids) <= set(bare)
+    for operation in ("stop-loss placed", "signal executed"):
+        slow = owed.pop(f"performance:{operation}")
+        kind = operation.replace("-", "_").replace(" ", "_")
+        assert slow.count == sum(e.event_type == kind for e in world.rows.events)
 
 
 def _hours(world, audit):

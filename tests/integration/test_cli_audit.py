@@ -104,6 +104,14 @@ def test_wrong_words_are_refused_in_one_line(bot_dsn, tmp_path, words, code, sai
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sql_prints_the_script_of_the_window_and_needs_no_database(tmp_path):
+    done = posguard("audit", "--from", SINCE, "--to", f"{NOW:%Y-%m-%dT%H:%M}", "--sql", folder=tmp_path)
+    assert done.code == 0
+    assert f"'{(NOW - timedelta(hours=8)).isoformat()}'" in done.out
+    assert "14. Database health" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_database_has_an_audit_too(bot_dsn, tmp_path):
     done = posguard("audit", "--from", "2026-01-01", "--to", "2026-01-02", folder=tmp_path,
                     POSGUARD_DSN=bot_dsn.get_secret_value())  # fmt: skip

@@ -10,13 +10,26 @@ import pytest
 from posguard.audit.build import build
 from posguard.audit.facts import KnownRace
 from posguard.audit.issues import find_issues
+from posguard.model.analysis import SECTIONS, Analysis, Told
+from posguard.model.analysis_rows import (
+    DuplicateKeyError,
+    FaultLine,
+    LatencyLine,
+    OpenPosition,
+    RacePair,
+    TrailingFault,
+    TrailingRush,
+)
 from posguard.model.audit import Area, BrokenLife, ErrorGroup, EventCount, Gap, Priority
 from posguard.model.finding import FindingState, Kind, Proof, Severity
+from posguard.model.health import DatabaseLine, IndexLine, LockLine, StatementLine, TableLine
 from posguard.model.quality import Outcome
 from posguard.postgres.audit import RowFacts
 from tests.fixtures.audited import WINDOW, facts, hours
 from tests.fixtures.known import AT, result, stored_finding, stored_run, verdict
 from tests.unit.logs.telling import incident_1, incident_2
+
+_PARTS = tuple(name for section in SECTIONS for name in section.parts)
 
 
 def group(sample, count=3, **more):
@@ -199,3 +212,87 @@ def test_every_kind_that_a_pass_can_find_has_its_title():
 
 def test_what_is_missing_is_counted():
     assert build(facts(gaps=(Gap("the log", "races"),))).counts["missing"] == 1
+
+
+def analysed(**parts):
+    """An analysis in which every part was asked and found nothing, but for those given as rows."""
+    empty = {name: Told() for name in _PARTS}
+    return Analysis(WINDOW.start, WINDOW.end, **(empty | {name: Told(rows) for name, rows in parts.items()}))
+
+
+def test_what_a_suite_or_a_finding_tells_already_is_no_second_issue():
+    line = FaultLine("closed before it was created", 2, (1, 2))
+    told = analysed(lifecycle_faults=(line,))
+    assert only(find_issues(facts(analysis=told))).key == "lifecycle:faults"
+    bad = result(outcome=Outcome.VIOLATION, failing=1, failing_keys=("1",))
+    found = find_issues(facts(analysis=told, results=(bad,), findings=(stored_finding(2),)))
+    assert "lifecycle:faults" not in {one.key for one in found}
+
+
+def test_slow_operations_are_a_warning_where_one_in_twenty_is():
+    line = LatencyLine("entry filled", "all", 100, 0.1, 0.3, 0.2, 0.9, 1.4, 3.0, 2, (7, 9))
+    rare = only(find_issues(facts(analysis=analysed(latency=(line,)))))
+    often = only(find_issues(facts(analysis=analysed(latency=(replace(line, p95=1.2),)))))
+    assert (rare.severity, often.severity) == (Severity.INFO, Severity.WARNING)
+    assert rare.row_ids == (7, 9)
+    part = replace(line, exchange="bybit")
+    assert find_issues(facts(analysis=analysed(latency=(part,)))) == ()
+
+
+def test_rows_alone_speak_where_nobody_looked_at_the_exchanges():
+    naked = OpenPosition(5, "binance", "APTUSDT", "long", None, "active", AT, 60.0, False, None, 1)
+    told = analysed(unprotected=(naked,))
+    assert find_issues(facts(analysis=told)) == ()
+    assert only(find_issues(facts(analysis=told, run=None, findings=None))).key == "rows:unprotected"
+
+
+def test_pairs_of_rows_that_a_race_or_a_finding_tells_of_are_no_second_issue():
+    pair = RacePair("binance", "APTUSDT", 1, 2, AT, AT, 3.7, 9.0, "active", "active", 1)
+    told = analysed(races=(pair,))
+    assert only(find_issues(facts(analysis=told))).row_ids == (1, 2)
+    twice = stored_finding(1, Kind.DUPLICATE_POSITION, row_ids=(1, 2))
+    assert [one.key for one in find_issues(facts(analysis=told, findings=(twice,)))] == [
+        "duplicate_position:critical"
+    ]
+
+
+def test_a_duplicate_key_error_far_from_every_race_stands_for_itself():
+    (race,) = incident_1().races()
+    said = group("duplicate key value violates unique constraint", 2, symbols=("APTUSDT",))
+    near = DuplicateKeyError(race.at, "binance", "APTUSDT", 2548, 3, 1)
+    far = replace(near, at=race.at - timedelta(hours=1))
+    rows = RowFacts(errors=(said,))
+    for errors, expected in (((near,), {"race"}), ((near, far), {"race", "error"})):
+        told = analysed(duplicate_key_errors=errors)
+        found = find_issues(facts(rows=rows, races=(KnownRace(race),), analysis=told))
+        assert {one.key.partition(":")[0] for one in found} == expected
+
+
+def test_trailing_stops_that_rush_or_cannot_be_right():
+    rush = TrailingRush(4, "APTUSDT", "binance", 9, 5, 12.5, 1)
+    fault = TrailingFault(8, 4, "binance", "APTUSDT", "its position has ended", 1)
+    found = find_issues(facts(analysis=analysed(trailing_rushes=(rush,), trailing_faults=(fault,))))
+    assert {one.key for one in found} == {"trailing:rushes", "trailing:faults"}
+    assert {one.area for one in found} == {Area.TRAILING}
+    told = result("trailing_stops.x", Outcome.VIOLATION, failing=1, failing_keys=("8",))
+    again = find_issues(facts(analysis=analysed(trailing_faults=(fault,)), results=(told,)))
+    assert [one.key for one in again] == ["suite:trailing_stops:critical"]
+
+
+def test_the_database_speaks_for_the_present_alone():
+    index = IndexLine("positions", "idx", 10, 0, 0, True, False, "CREATE …")
+    lock = LockLine(7, "bot", "bot", "active", (3,), 1.0, 1.0, "Lock", "UPDATE x SET password=hunter2")
+    table = TableLine("monitoring", "events", 1, 1, 1, 20_000, 30_000, 0.6, 1, 1, None, None)
+    slow = StatementLine("bot", "SELECT 1", 5, 20.0, 4.0, 9.0, 5)
+    busy = DatabaseLine("15", 1, 90, 100, 1, 1, 0.9, 0, 0, 0, None)
+    told = analysed(indexes=(index,), locks=(lock,), tables=(table,), statements=(slow,), database=(busy,))
+    assert find_issues(facts(analysis=told)) == ()
+    found = find_issues(facts(analysis=told, present=True))
+    assert {one.key.partition(":")[2] for one in found} == {
+        "bloat",
+        "indexes",
+        "statements",
+        "locks",
+        "connections",
+    }
+    assert "hunter2" not in str(found)
