@@ -66,8 +66,8 @@ def database_address(connection: Connection, name: str = DATABASE) -> SecretStr:
     """
     if not connection.host or not connection.schema:
         lacks = "host" if not connection.host else "database (the field 'Database' or 'schema')"
-        raise _wrong(name, f"has no {lacks}", "Set host, port, login, password and database.")
-    extra = _extra(name, connection)
+        raise wrong_connection(name, f"has no {lacks}", "Set host, port, login, password and database.")
+    extra = extra_of(name, connection)
     login = quote(connection.login or "", safe="")
     if login and connection.password:
         login += ":" + quote(connection.password, safe="")
@@ -83,22 +83,24 @@ def venue_settings(exchange: ExchangeName, connection: Connection) -> VenueSetti
     Raises SettingsError that names the Connection and never a value of it that may be secret.
     """
     name = VENUES[exchange]
-    extra = _extra(name, connection)
+    extra = extra_of(name, connection)
     if unknown := sorted(set(extra) - _VENUE_OPTIONS):
-        raise _wrong(
+        raise wrong_connection(
             name, f"has the unknown option {unknown[0]}", "Its extra takes world, account and hedge."
         )
     if not connection.login or not connection.password:
         lacks = "login (the API key)" if not connection.login else "password (the API secret)"
-        raise _wrong(name, f"has no {lacks}", "Set both, from a key that can only read.")
+        raise wrong_connection(name, f"has no {lacks}", "Set both, from a key that can only read.")
     try:
         world = World(str(extra.get("world", "")).strip().lower())
     except ValueError:
         hint = f'Put {{"world": "testnet"}} into its extra; the worlds are {", ".join(World)}.'
-        raise _wrong(name, "names no world that exists", hint) from None
-    address = _base_url(connection)
+        raise wrong_connection(name, "names no world that exists", hint) from None
+    address = base_url(connection)
     if world is World.SIMULATOR and address is None:
-        raise _wrong(name, "means a simulator and has no host", "Set host to the simulator's address.")
+        raise wrong_connection(
+            name, "means a simulator and has no host", "Set host to the simulator's address."
+        )
     try:
         return VenueSettings.model_validate(
             {
@@ -113,7 +115,9 @@ def venue_settings(exchange: ExchangeName, connection: Connection) -> VenueSetti
         )
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise _wrong(name, f"is wrong at {first['loc'][0]}: {first['msg']}", "Correct it.") from None
+        raise wrong_connection(
+            name, f"is wrong at {first['loc'][0]}: {first['msg']}", "Correct it."
+        ) from None
 
 
 def read_connections(*, venues: bool = True) -> Settings:
@@ -121,7 +125,7 @@ def read_connections(*, venues: bool = True) -> Settings:
 
     An exchange without a Connection is left out, and a pass over its rows is then inconclusive. Raises SettingsError.
     """
-    connection = _connection(DATABASE)
+    connection = find_connection(DATABASE)
     if connection is None:
         raise SettingsError(
             f"The Airflow connection {DATABASE} is not there. Nothing was done.",
@@ -130,7 +134,7 @@ def read_connections(*, venues: bool = True) -> Settings:
     dsn = database_address(connection)
     found: tuple[VenueSettings, ...] = ()
     if venues:
-        named = {exchange: _connection(name) for exchange, name in VENUES.items()}
+        named = {exchange: find_connection(name) for exchange, name in VENUES.items()}
         found = tuple(venue_settings(exchange, one) for exchange, one in named.items() if one is not None)
         if not found:
             raise SettingsError(
@@ -145,7 +149,7 @@ def read_writer() -> SecretStr | None:
 
     Raises SettingsError.
     """
-    connection = _connection(WRITER)
+    connection = find_connection(WRITER)
     return None if connection is None else database_address(connection, WRITER)
 
 
@@ -156,7 +160,7 @@ def with_trade_key(venue: VenueSettings) -> VenueSettings:
     is for another world or account.
     """
     name = TRADERS[venue.exchange]
-    connection = _connection(name)
+    connection = find_connection(name)
     if connection is None or not connection.login or not connection.password:
         lacks = (
             "is not there" if connection is None else "has no login (the API key) or no password (its secret)"
@@ -165,13 +169,17 @@ def with_trade_key(venue: VenueSettings) -> VenueSettings:
             f"The plan sends orders to {venue.id}, and the Airflow connection {name} {lacks}. Nothing was changed.",
             hint="Its login is an API key that may trade, its password the secret; docs/connect.md.",
         )
-    extra = _extra(name, connection)
+    extra = extra_of(name, connection)
     if connection.host or (unknown := sorted(set(extra) - _TRADE_OPTIONS)):
         what = "a host" if connection.host else f"the unknown option {unknown[0]}"
-        raise _wrong(name, f"has {what}", f"Address and world are those of {VENUES[venue.exchange]}.")
+        raise wrong_connection(
+            name, f"has {what}", f"Address and world are those of {VENUES[venue.exchange]}."
+        )
     for option, here in (("world", venue.world.value), ("account", venue.account)):
         if str(extra.get(option, here)).strip().lower() != here.lower():
-            raise _wrong(name, f"is for another {option}", f"{VENUES[venue.exchange]} reads {option} {here}.")
+            raise wrong_connection(
+                name, f"is for another {option}", f"{VENUES[venue.exchange]} reads {option} {here}."
+            )
     keys = {"trade_key": SecretStr(connection.login), "trade_secret": SecretStr(connection.password)}
     return venue.model_copy(update=keys)
 
@@ -224,7 +232,8 @@ def _drop_said(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
-def _connection(name: str) -> Connection | None:
+def find_connection(name: str) -> Connection | None:
+    """A Connection by its name, wherever Airflow keeps it; None where there is none. Airflow's logs mask its login from then on."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -239,7 +248,8 @@ def _connection(name: str) -> Connection | None:
     return connection
 
 
-def _extra(name: str, connection: Connection) -> Mapping[str, Any]:
+def extra_of(name: str, connection: Connection) -> Mapping[str, Any]:
+    """The extra of a Connection. Raises SettingsError where it is no JSON object."""
     if not connection.extra:
         return {}
     try:
@@ -247,11 +257,14 @@ def _extra(name: str, connection: Connection) -> Mapping[str, Any]:
     except ValueError:
         extra = None
     if not isinstance(extra, dict):
-        raise _wrong(name, "has an extra that is no JSON object", 'Write it like {"world": "testnet"}.')
+        raise wrong_connection(
+            name, "has an extra that is no JSON object", 'Write it like {"world": "testnet"}.'
+        )
     return extra
 
 
-def _base_url(connection: Connection) -> str | None:
+def base_url(connection: Connection) -> str | None:
+    """The address of an HTTP Connection, without a slash at its end; None where it has no host."""
     if not connection.host:
         return None
     if "://" in connection.host:
@@ -260,5 +273,6 @@ def _base_url(connection: Connection) -> str | None:
     return f"{connection.schema or 'https'}://{connection.host.rstrip('/')}{port}"
 
 
-def _wrong(name: str, what: str, hint: str) -> SettingsError:
+def wrong_connection(name: str, what: str, hint: str) -> SettingsError:
+    """The error of a Connection that cannot be used as it is."""
     return SettingsError(f"The Airflow connection {name} {what}. Nothing was done.", hint=hint)

@@ -11,6 +11,7 @@ from typing import Any
 import posguard_log_tasks
 from airflow.sdk import Asset, Metadata, TriggerRule, get_current_context, task
 from posguard_airflow import OWNER
+from posguard_alerts import OutboxNotifier
 
 LOG_EVENTS = Asset(name="posguard_log_events", uri="posguard://log_events")
 
@@ -32,11 +33,13 @@ is `posguard_db`. docs/logs.md tells more, backfills included.
 
 
 def house(*, task_timeout: timedelta = timedelta(minutes=10)) -> dict[str, Any]:
-    """The arguments that all DAGs of posguard share: one run at a time, nothing caught up, tasks that are tried again."""
+    """The arguments that all DAGs of posguard share: one run at a time, nothing caught up, tasks that are tried again, alerts after it."""
     return {
         "start_date": datetime(2025, 1, 1, tzinfo=UTC),
         "catchup": False,
         "max_active_runs": 1,
+        "on_success_callback": OutboxNotifier(failed=False),
+        "on_failure_callback": OutboxNotifier(failed=True),
         "default_args": {
             "owner": OWNER,
             "retries": 2,

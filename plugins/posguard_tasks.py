@@ -112,6 +112,15 @@ def inconclusive_line(run: StoredRun) -> str:
 
 
 async def _reconcile(settings: Settings, name: str, interval: tuple[datetime, datetime] | None) -> StoredRun:
+    from posguard.alerts.heartbeat import beat
+
+    run = await _recorded(settings, name, interval)
+    if (heard := await beat(settings.heartbeat_url, run)) is not None:
+        log.info("The heartbeat address %s", "was asked" if heard else "did not answer well")
+    return run
+
+
+async def _recorded(settings: Settings, name: str, interval: tuple[datetime, datetime] | None) -> StoredRun:
     from contextlib import AsyncExitStack
 
     from posguard.exchange.gateway import open_gateway

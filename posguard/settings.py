@@ -24,7 +24,9 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
+from posguard.alert_route import AlertRoute
 from posguard.errors import SettingsError
 from posguard.model.baseline import BEFORE
 from posguard.model.duration import parse_duration
@@ -170,8 +172,46 @@ class Settings(BaseSettings):
     )
     error_hours: int = Field(24, ge=1, le=744, description="hours over which errors are counted by the hour")
     baseline: str = Field(BEFORE, description="name of the baseline that success is measured against")
+    alert_routes: tuple[AlertRoute, ...] = Field(
+        (), description="where alerts go, as a JSON list; docs/alerts.md"
+    )
+    alert_window: Duration = Field(
+        timedelta(seconds=15), description="time in which alerts gather before they go out together"
+    )
+    alert_deadline: Duration = Field(
+        timedelta(hours=2, minutes=10),
+        description="time without a complete reconciliation after which an alert says so; 0 never does",
+    )
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="address that each complete run asks for, so that a watcher outside notices a silence",
+    )
     backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
+
+    @field_validator("alert_routes")
+    @classmethod
+    def _names_once(cls, routes: tuple[AlertRoute, ...]) -> tuple[AlertRoute, ...]:
+        if len({route.name for route in routes}) < len(routes):
+            message = "two routes have the same name"
+            raise ValueError(message)
+        return routes
+
+    @field_validator("alert_window")
+    @classmethod
+    def _within_a_minute(cls, window: timedelta) -> timedelta:
+        if not timedelta() <= window <= timedelta(seconds=45):
+            message = "0s to 45s are possible: an alert goes out within a minute"
+            raise ValueError(message)
+        return window
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _over_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
+            message = "it does not begin with https:// or http://"
+            raise ValueError(message)
+        return url
 
     @property
     def log_retention(self) -> timedelta:
@@ -188,6 +228,13 @@ def load_settings(**overrides: Any) -> Settings:
     """The settings of this process. Raises SettingsError that names the variable and never its value."""
     try:
         return Settings(**overrides)
+    except UnreadableSettingError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = f"POSGUARD_{found[1].upper()}" if found else "POSGUARD_…"
+        raise SettingsError(
+            f"The setting {name} is no JSON that can be read. Nothing was done.",
+            hint="See docs/configuration.md.",
+        ) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "POSGUARD_" + "_".join(str(part) for part in first["loc"]).upper()

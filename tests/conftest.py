@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.fixtures.races",
     "tests.fixtures.cleanup",
     "tests.fixtures.typed",
+    "tests.fixtures.receivers",
 ]
 
 

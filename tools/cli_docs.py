@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import typer
 from pydantic_core import PydanticUndefined
 
+from posguard.alert_route import AlertRoute
 from posguard.cli import (
+    alerts_shapes,
     audit_shapes,
     baseline_shapes,
     cleanup_shapes,
@@ -51,8 +53,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-Commands that the design names and this version lacks (`monitor`, `alerts` and
-`metrics`) are marked "not built yet" wherever a finding names them.
+A command that the design names and this version lacks (`monitor`) is marked "not built yet" wherever a finding names it.
 """
 
 JSON_HEAD = """# The JSON of every command
@@ -73,6 +74,9 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard findings list, ack, dismiss, reopen", shapes.FindingList),
     ("posguard findings show", shapes.FindingDetail),
     ("posguard findings ignore add, list, end", shapes.RuleList),
+    ("posguard alerts send, posguard alerts test", alerts_shapes.SendReport),
+    ("posguard alerts send --dry-run", alerts_shapes.SendPlan),
+    ("posguard alerts list", alerts_shapes.AlertList),
     ("posguard baseline save, list", baseline_shapes.BaselineList),
     ("posguard db upgrade, posguard db downgrade", shapes.SchemaChange),
     ("posguard db upgrade --target bot, posguard db downgrade --target bot", shapes.BotTables),
@@ -161,7 +165,13 @@ def _within(model: type[BaseModel]) -> list[type[BaseModel]]:
 def configuration() -> str:
     """docs/configuration.md with its tables as they should be."""
     text = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    for name, table in (("settings", _settings()), ("venues", _venues()), ("venue fields", _venue_fields())):
+    tables = {
+        "settings": _settings(),
+        "venues": _venues(),
+        "venue fields": _fields_with_defaults(VenueSettings),
+        "alert route fields": _fields_with_defaults(AlertRoute),
+    }
+    for name, table in tables.items():
         between = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end of table -->)", re.DOTALL)
         assert between.search(text), name
         text = between.sub(lambda found, table=table: found[1] + table + found[2], text)
@@ -195,15 +205,15 @@ def _venues() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _venue_fields() -> str:
+def _fields_with_defaults(model: type[BaseModel]) -> str:
     lines = ["| field | default |", "| --- | --- |"]
-    for name, field in VenueSettings.model_fields.items():
+    for name, field in model.model_fields.items():
         needed = field.default is PydanticUndefined
         default = (
             "needed"
             if needed
             else ", ".join(field.default)
-            if isinstance(field.default, tuple)
+            if isinstance(field.default, tuple) and field.default
             else _default(field.default)
         )
         lines.append(f"| `{name}` | {default} |")

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from posguard.cli import (
+    alerts,
     audit,
     baseline,
     check,
@@ -58,6 +59,7 @@ app.command()(simulator.simulator)
 app.command()(reproduce.reproduce)
 app.command()(explore.explore)
 app.add_typer(findings.app, name="findings")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(logs.app, name="logs")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(db.app, name="db")

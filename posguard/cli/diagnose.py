@@ -197,6 +197,7 @@ async def _diagnosed(to: Connections, scope: Scope, say: Callable[[str], None]) 
 async def _recorded(
     to: Connections, scope: Scope, say: Callable[[str], None]
 ) -> tuple[Told, StoredRun, list[StoredFinding]]:
+    from posguard.alerts.heartbeat import beat
     from posguard.cli.look import look
     from posguard.cli.reporting import tell
     from posguard.postgres import findings
@@ -209,6 +210,7 @@ async def _recorded(
             await require_schema(connection)
         result = await look(db, to, scope, say)
         run = await record_pass(db, result, source="cli")
+        await beat(to.settings.heartbeat_url, run)
         async with db.snapshot() as connection:
             seen = [f for f in await findings.unresolved(connection) if f.last_run == run.id]
     dismissed = frozenset(f.finding.fingerprint for f in seen if not f.counts)

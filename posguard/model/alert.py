@@ -61,7 +61,7 @@ class TopicAlert:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The last alert of a topic that was written."""
+    """The last alert of a topic that was written; severity is the worst that was told since the topic last began to stand."""
 
     id: int
     topic: str
@@ -71,7 +71,11 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class WaitingAlert:
-    """An alert of the outbox, as a sender sees it. topic is empty where nothing will resolve it; position_id where it is about no row."""
+    """An alert of the outbox, as a sender sees it.
+
+    topic is empty where nothing will resolve it; position_id None where it is about no row. later says what the topic's newest
+    alert tells, where that is another one: a message may be sent late.
+    """
 
     id: int
     key: str
@@ -84,6 +88,7 @@ class WaitingAlert:
     payload: Mapping[str, object]
     created_at: datetime
     position_id: int | None = None
+    later: AlertEvent | None = None
 
 
 def worth_telling(newest: Newest | None, alert: TopicAlert) -> bool:
@@ -95,6 +100,12 @@ def worth_telling(newest: Newest | None, alert: TopicAlert) -> bool:
     if alert.event is AlertEvent.RESOLVED:
         return stands
     return newest is None or not stands or alert.again or alert.severity.rank < newest.severity.rank
+
+
+def severity_told(newest: Newest | None, alert: TopicAlert) -> Severity:
+    """The severity an alert is written with: an end has the worst one of its beginnings, so that it goes where they went."""
+    ends = newest is not None and alert.event is AlertEvent.RESOLVED
+    return newest.severity if newest is not None and ends else alert.severity
 
 
 def key_after(newest: Newest | None, alert: TopicAlert) -> str:
@@ -167,7 +178,7 @@ def alerts_of_run(run_id: int, result: Pass, standing: Collection[str]) -> list[
         told += [
             _inconclusive(run_id, topic, "no longer asked", AlertEvent.RESOLVED) for topic in sorted(gone)
         ]
-        told.append(_overdue_ended(run_id))
+        told.append(overdue_ended(f"run {run_id} was complete"))
     return told
 
 
@@ -185,15 +196,15 @@ def _inconclusive(run_id: int, topic: str, text: str, event: AlertEvent) -> Topi
     return TopicAlert(topic, event, Severity.WARNING, RUN_INCONCLUSIVE, text, payload=payload)
 
 
-def _overdue_ended(run_id: int) -> TopicAlert:
-    text = f"The reconciliation is back: run {run_id} was complete."
-    payload = {"run": run_id, "runbook": RECONCILIATION_OVERDUE.replace("_", "-")}
+def overdue_ended(how: str) -> TopicAlert:
+    """The end of a reconciliation's being overdue; nobody is told of it who was not told that it is."""
+    payload = {"runbook": RECONCILIATION_OVERDUE.replace("_", "-")}
     return TopicAlert(
         RECONCILIATION_OVERDUE,
         AlertEvent.RESOLVED,
         Severity.CRITICAL,
         RECONCILIATION_OVERDUE,
-        text,
+        f"The reconciliation is back: {how}.",
         payload=payload,
     )
 

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from posguard.model.alert import AlertEvent, Newest, WaitingAlert, Watch, key_after, worth_telling
+from posguard.model.alert import (
+    AlertEvent,
+    Newest,
+    WaitingAlert,
+    Watch,
+    key_after,
+    severity_told,
+    worth_telling,
+)
 from posguard.model.finding import Severity
 from posguard.postgres.queries import queries
 from posguard.settings import redact
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
 
 # Characters of an alert's text that are kept; what a venue says may be long.
 LONGEST = 1000
+# How often a message is tried before those behind it, on its route, go past it.
+PATIENCE = 4
 # Alerts that one message tells of at most.
 MOST = 10_000
 
@@ -43,7 +53,7 @@ async def put(connection: Any, alerts: Iterable[TopicAlert]) -> int:
     written = queries("alerts").put(
         connection,
         keys=[key_after(newest.get(one.topic), one) for one in told],
-        severities=[one.severity.value for one in told],
+        severities=[severity_told(newest.get(one.topic), one).value for one in told],
         kinds=[one.kind for one in told],
         texts=[_line(one.text) for one in told],
         payloads=[dict(one.payload) for one in told],
@@ -122,8 +132,14 @@ async def route(connection: Any, drafts: Iterable[Draft], taken: Collection[int]
 async def claim(
     connection: Any, routes: Collection[str], *, owner: str, lease: timedelta, limit: int
 ) -> list[Message]:
-    """The messages of some routes that are due, leased to the caller; the worst first."""
-    found = queries("alerts").claim(connection, routes=list(routes), owner=owner, lease=lease, limit=limit)
+    """The messages of some routes that are due, leased to the caller; the worst first.
+
+    A route gets its messages in order. One that has failed PATIENCE times is passed by those behind it: it may be that the
+    receiver takes this one never.
+    """
+    found = queries("alerts").claim(
+        connection, routes=list(routes), owner=owner, lease=lease, limit=limit, patience=PATIENCE
+    )
     claimed = [_message(record) async for record in found]
     return sorted(claimed, key=lambda one: (one.severity.rank, one.id))
 
@@ -134,9 +150,9 @@ async def alerts_of(connection: Any, message_id: int, limit: int) -> list[Waitin
     return [_alert(record) async for record in found]
 
 
-async def mark_sent(connection: Any, message_id: int, *, owner: str) -> bool:
-    """Remembers that a message was sent; False where the lease is no longer the caller's. Call it inside a transaction."""
-    if await queries("alerts").mark_sent(connection, id=message_id, owner=owner) is None:
+async def mark_sent(connection: Any, message_id: int, *, owner: str, note: str = "") -> bool:
+    """Remembers that a message was sent, with what is to be known of that; False where the lease is no longer the caller's. Call it inside a transaction."""
+    if await queries("alerts").mark_sent(connection, id=message_id, owner=owner, note=note) is None:
         return False
     await queries("alerts").mark_alerts_sent(connection, id=message_id)
     return True
@@ -196,6 +212,7 @@ def _alert(record: Mapping[str, Any]) -> WaitingAlert:
         payload=record["payload"],
         created_at=record["created_at"],
         position_id=record["position_id"],
+        later=AlertEvent(record["later"]) if record["later"] else None,
     )
 
 

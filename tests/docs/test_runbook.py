@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from posguard.model.alert import ALERT_KINDS, RUN_INCONCLUSIVE
 from posguard.model.finding import Kind
 from posguard.model.position import PositionKey
 from posguard.reconcile.advice import MODES, repair
@@ -21,9 +22,15 @@ def anchor(kind):
     return a_finding(kind).runbook
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_has_its_section_with_every_part_once(kind):
-    section = SECTIONS[anchor(kind)]
+# The sections of alerts that are no findings.
+ALERTS = {
+    "inconclusive-venue" if kind == RUN_INCONCLUSIVE else kind.replace("_", "-") for kind in ALERT_KINDS
+}
+
+
+@pytest.mark.parametrize("section", sorted({anchor(kind) for kind in Kind} | ALERTS))
+def test_every_kind_has_its_section_with_every_part_once(section):
+    section = SECTIONS[section]
     for part in PARTS:
         told = re.findall(rf"\*\*{re.escape(part)}\*\* (\S.*)", section)
         assert len(told) == 1, part
@@ -41,4 +48,4 @@ def test_the_section_names_the_command_of_the_finding_or_says_that_there_is_none
 
 
 def test_no_section_is_about_a_kind_that_does_not_exist():
-    assert set(SECTIONS) == {anchor(kind) for kind in Kind} | {"inconclusive-venue"}
+    assert set(SECTIONS) == {anchor(kind) for kind in Kind} | ALERTS

@@ -1,9 +1,34 @@
 -- name: newest
--- The last alert of each topic.
-SELECT DISTINCT ON (topic) id, topic, event, severity
-FROM posguard.alert_outbox
-WHERE topic = ANY(:topics::text [])
-ORDER BY topic, id DESC;
+-- The last alert of each topic, with the worst severity that was told since the topic last began to stand.
+SELECT
+    last.id,
+    last.topic,
+    last.event,
+    coalesce(
+        (
+            SELECT o.severity FROM posguard.alert_outbox AS o
+            WHERE
+                o.topic = last.topic
+                AND o.event = 'raised'
+                AND o.id > coalesce(
+                    (
+                        SELECT max(ended.id) FROM posguard.alert_outbox AS ended
+                        WHERE ended.topic = last.topic AND ended.event = 'resolved'
+                    ),
+                    0
+                )
+            ORDER BY array_position(ARRAY['critical', 'warning', 'info'], o.severity)
+            LIMIT 1
+        ),
+        last.severity
+    ) AS severity
+FROM unnest(:topics::text []) AS asked (topic)
+CROSS JOIN LATERAL (
+    SELECT o.id, o.topic, o.event, o.severity FROM posguard.alert_outbox AS o
+    WHERE o.topic = asked.topic
+    ORDER BY o.id DESC
+    LIMIT 1
+) AS last;
 
 -- name: put
 -- The same key twice is one alert.
@@ -18,7 +43,7 @@ RETURNING id;
 
 -- name: standing
 -- The topics of a kind that were raised and not resolved since; an empty kind means all.
-SELECT last.* FROM (
+SELECT last.*, NULL AS later FROM (
     SELECT DISTINCT ON (topic) * FROM posguard.alert_outbox
     WHERE topic IS NOT NULL AND (:kind = '' OR kind = :kind)
     ORDER BY topic, id DESC
@@ -33,7 +58,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('posguard.alerts.route', 0));
 
 -- name: unrouted
 -- The oldest first. age: how long the oldest of them has waited.
-SELECT o.*, clock_timestamp() - min(o.created_at) OVER () AS age
+SELECT o.*, NULL AS later, clock_timestamp() - min(o.created_at) OVER () AS age
 FROM posguard.alert_outbox AS o
 WHERE o.routed_at IS NULL
 ORDER BY o.id
@@ -55,6 +80,7 @@ SELECT :message_id, alert_id FROM unnest(:alert_ids::bigint []) AS given (alert_
 
 -- name: claim
 -- Messages that are due and nobody is sending, leased to the caller. Whoever died while sending loses his lease to time.
+-- A route gets its messages in order: one waits for those before it, but for such as have failed some times.
 UPDATE posguard.alert_messages AS m
 SET lease_owner = :owner, lease_until = clock_timestamp() + :lease::interval, attempts = m.attempts + 1
 WHERE m.id IN (
@@ -64,6 +90,10 @@ WHERE m.id IN (
         AND due.next_try <= clock_timestamp()
         AND (due.lease_until IS NULL OR due.lease_until <= clock_timestamp())
         AND due.route = ANY(:routes::text [])
+        AND NOT EXISTS (
+            SELECT FROM posguard.alert_messages AS before
+            WHERE before.route = due.route AND before.sent_at IS NULL AND before.id < due.id AND before.attempts < :patience
+        )
     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], due.severity), due.id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -71,8 +101,16 @@ WHERE m.id IN (
 RETURNING m.*;
 
 -- name: alerts_of
--- What a message tells of, the worst first, beginnings before ends.
-SELECT o.* FROM posguard.alert_message_items AS i
+-- What a message tells of, the worst first, beginnings before ends; later: what the newest alert of its topic says, where it is another.
+SELECT
+    o.*,
+    (
+        SELECT l.event FROM posguard.alert_outbox AS l
+        WHERE l.topic = o.topic AND l.id > o.id
+        ORDER BY l.id DESC
+        LIMIT 1
+    ) AS later
+FROM posguard.alert_message_items AS i
 INNER JOIN posguard.alert_outbox AS o ON i.alert_id = o.id
 WHERE i.message_id = :message_id
 ORDER BY array_position(ARRAY['raised', 'resolved'], o.event),
@@ -82,7 +120,7 @@ LIMIT :limit;
 -- name: mark_sent$
 -- Only for whoever still holds the lease; another one sends it again, under the same key.
 UPDATE posguard.alert_messages
-SET sent_at = clock_timestamp(), last_error = '', lease_owner = NULL, lease_until = NULL
+SET sent_at = clock_timestamp(), last_error = :note, lease_owner = NULL, lease_until = NULL
 WHERE id = :id AND lease_owner = :owner AND sent_at IS NULL
 RETURNING id;
 

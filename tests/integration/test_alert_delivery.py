@@ -1,0 +1,506 @@
+"""Alerts to a local webhook and a local SMTP server: grouped, once, retried under the same key, and nothing secret anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import ssl
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import stamina
+
+from posguard.alert_route import AlertRoute
+from posguard.alerts import channels
+from posguard.alerts.deliver import check_deadline, deliver, keep_sending, put_together, send_all
+from posguard.errors import DatabaseUnavailableError
+from posguard.model.finding import Severity
+from posguard.postgres import alerts as outbox
+from posguard.postgres.pool import Database
+from posguard.reconcile.run import record_pass
+from tests.fixtures.receivers import running_webhook
+from tests.integration.test_alert_outbox import one, put
+from tests.integration.test_stores import AT, ORPHAN, db, passed, record
+from tests.program import PROGRAM, environment, posguard
+
+pytestmark = pytest.mark.postgres
+assert db  # a fixture
+
+OFF = timedelta()
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def no_second_tries():
+    """A try is a try: what stamina adds would only be waited for."""
+    stamina.set_testing(True, attempts=1)
+    yield
+    stamina.set_testing(False)
+
+
+def hook_route(hook, name="hook", **more):
+    return AlertRoute(name=name, kind="webhook", url=f"{hook.url}/{name}", **more)
+
+
+def mail_route(server, name="mail", user="", query="?starttls=off", **more):
+    more = {"sender": "posguard@desk.example", "to": ("ann@desk.example", "bob@desk.example")} | more
+    return AlertRoute(name=name, kind="email", url=server.url(user, query), **more)
+
+
+async def send(db, *routes):
+    return await send_all(db, routes, deadline=OFF)
+
+
+async def sql(db, text, *values):
+    async with db.connection() as connection:
+        return await connection.fetch(text, *values)
+
+
+async def due(db):
+    """As if the time until the next try, and that of every lease, had passed."""
+    await sql(
+        db,
+        "UPDATE posguard.alert_messages SET next_try = now() - interval '1s',"
+        " lease_until = CASE WHEN lease_owner IS NOT NULL THEN now() - interval '1s' END",
+    )
+
+
+async def messages(db):
+    return await sql(db, "SELECT * FROM posguard.alert_messages ORDER BY id")
+
+
+# Grouped, once
+
+
+async def test_a_storm_of_500_findings_is_one_message_by_each_route(db, webhook, mail_server):
+    storm = [replace(ORPHAN, symbol=f"S{n}USDT", subject=str(n), row_ids=(n,)) for n in range(500)]
+    slack = AlertRoute(name="slack", kind="slack", url=f"{webhook.url}/slack")
+    routes = (hook_route(webhook), slack, mail_route(mail_server))
+    await record(db, passed(AT, *storm))
+    assert len(await send(db, *routes)) == 3
+    for hours in (1, 2):
+        await record(db, passed(AT + hours * HOUR, *storm))
+        assert await send(db, *routes) == []
+    assert len(webhook.got) == 2
+    assert len(mail_server.got) == 1
+    document = next(body for body in webhook.bodies if "counts" in body)
+    assert (document["counts"], len(document["alerts"]), document["left_out"]) == (
+        {"critical": 500},
+        200,
+        300,
+    )
+    text = next(body["text"] for body in webhook.bodies if "text" in body)
+    assert "500 critical" in text
+    assert "… and 480 more." in text
+    (mail,) = mail_server.got
+    assert mail["Subject"] == "posguard: 500 critical"
+    assert mail_server.to == [["ann@desk.example", "bob@desk.example"]]
+    assert (await sql(db, "SELECT count(*) FROM posguard.alert_outbox WHERE sent_at IS NULL"))[0][0] == 0
+
+
+async def test_reopened_is_one_message_and_resolved_is_one(db, webhook):
+    route = hook_route(webhook)
+    seen = [(ORPHAN,), (ORPHAN,), (), (), (), (ORPHAN,), (ORPHAN,)]
+    for hours, findings in enumerate(seen):
+        await record(db, passed(AT + hours * HOUR, *findings))
+        await send(db, route)
+    assert [body["alerts"][0]["event"] for body in webhook.bodies] == ["raised", "resolved", "raised"]
+    assert len({body["alerts"][0]["topic"] for body in webhook.bodies}) == 1
+    assert len(set(webhook.keys)) == 3
+    assert [body["key"] for body in webhook.bodies] == webhook.keys
+
+
+async def test_what_came_and_went_between_two_passes_is_told_in_one_line(db, webhook):
+    for hours, findings in enumerate([(ORPHAN,), (), ()]):
+        await record(db, passed(AT + hours * HOUR, *findings))
+    await send(db, hook_route(webhook))
+    (body,) = webhook.bodies
+    assert [alert["event"] for alert in body["alerts"]] == ["resolved"]
+
+
+async def test_severity_and_owner_choose_the_route_and_the_end_goes_where_the_beginning_went(db, webhook):
+    night = hook_route(webhook, "night", severities=("critical",))
+    bot = hook_route(webhook, "bot", owners=("bot",))
+    mild = replace(ORPHAN, severity=Severity.WARNING)
+    for hours, findings in enumerate([(ORPHAN,), (mild,), (), ()]):
+        await record(db, passed(AT + hours * HOUR, *findings))
+        await send(db, night, bot)
+    found = [(message["route"], message["subject"].split(":")[1].strip()) for message in await messages(db)]
+    assert found == [("night", "critical"), ("night", "resolved")]
+
+
+async def test_the_trading_cores_alerts_go_out_as_they_stand(db, webhook):
+    from posguard.model.managed import Alert
+    from posguard.postgres import managed
+
+    async with db.transaction() as connection:
+        for _ in range(2):
+            await managed.tell(
+                connection, Alert("core:7:x:1", "critical", "needs_attention", "Row 7 wants a look", 7)
+            )
+    await send(db, hook_route(webhook))
+    (body,) = webhook.bodies
+    (alert,) = body["alerts"]
+    assert (alert["key"], alert["topic"], alert["position_id"]) == ("core:7:x:1", None, 7)
+    assert alert["runbook"] == "needs-attention"
+
+
+async def test_alerts_gather_for_the_window_and_no_route_leaves_them_waiting(db, webhook):
+    await put(db, one(1), one(2))
+    assert await put_together(db, ()) == ()
+    assert await put_together(db, (hook_route(webhook),), window=HOUR) == ()
+    await sql(
+        db, "UPDATE posguard.alert_outbox SET created_at = created_at - interval '2h' WHERE topic = 't1'"
+    )
+    (draft,) = await put_together(db, (hook_route(webhook),), window=HOUR)
+    assert len(draft.alert_ids) == 2
+
+
+# Retried
+
+
+@pytest.mark.parametrize("fault", ["500", "time-out", "refused"])
+async def test_a_receiver_that_is_down_gets_it_later_under_the_same_key(db, fault):
+    async with running_webhook() as hook:
+        route, port = hook_route(hook), int(hook.url.rpartition(":")[2])
+        hook.status = 500
+        hook.hold = asyncio.Event() if fault == "time-out" else None
+        await put(db, one())
+        if fault != "refused":
+            (tried,) = await deliver_now(db, route)
+            assert tried.error == {"500": "it answered 500", "time-out": "no answer in 0.3 s"}[fault]
+    if fault == "refused":
+        (tried,) = await deliver_now(db, route)
+        assert tried.error == "the connection was refused"
+    (stored,) = await messages(db)
+    assert (stored["attempts"], stored["sent_at"], stored["last_error"]) == (1, None, tried.error)
+    assert timedelta(seconds=1) < stored["next_try"] - stored["created_at"] < timedelta(seconds=30)
+    assert await deliver_now(db, route) == []  # not due yet
+    await due(db)
+    async with running_webhook(port) as up:
+        (again,) = await deliver_now(db, route)
+        assert again.sent
+        assert up.keys == [stored["key"]] == [up.bodies[0]["key"]]
+        assert set(hook.keys) <= set(up.keys)
+        await due(db)
+        assert await deliver_now(db, route) == []
+
+
+async def deliver_now(db, *routes, owner="me"):
+    async def quick(route, message, told):
+        return await channels.send(route, message, told, patience=0.3)
+
+    await put_together(db, routes)
+    return await deliver(db, routes, owner=owner, send=quick)
+
+
+async def test_a_route_gets_its_messages_in_order_and_what_is_late_says_so(db, webhook):
+    route = hook_route(webhook)
+    webhook.status = 500
+    for hours, findings in enumerate([(ORPHAN,), (), (), (ORPHAN,), (ORPHAN,)]):
+        await record(db, passed(AT + hours * HOUR, *findings))
+        await send(db, route)
+    assert len(await messages(db)) == 3
+    assert len(webhook.got) == 1  # the others wait for the first
+    for _ in range(outbox.PATIENCE - 1):
+        await due(db)
+        await send(db, route)
+    await sql(
+        db, "UPDATE posguard.alert_messages SET attempts = 4, next_try = now() + interval '1h' WHERE id < 3"
+    )
+    webhook.status = 200
+    webhook.got.clear()
+    assert len(await send(db, route)) == 1  # past the two that have failed so often
+    await due(db)
+    await send(db, route)
+    told = [(body["alerts"][0]["event"], body["alerts"][0]["since_then"]) for body in webhook.bodies]
+    assert told == [("raised", None), ("raised", "raised"), ("resolved", "raised")]
+
+
+async def test_a_receiver_that_asks_for_a_pause_gets_it_and_holds_no_other_up(db, webhook):
+    async with running_webhook() as busy:
+        busy.status, busy.headers = 429, {"Retry-After": "300"}
+        await put(db, one())
+        tried = await send(db, hook_route(busy, "busy"), hook_route(webhook))
+    assert {one.message.route: one.sent for one in tried} == {"busy": False, "hook": True}
+    (waits,) = [m for m in await messages(db) if m["route"] == "busy"]
+    assert waits["next_try"] - waits["created_at"] > timedelta(seconds=290)
+
+
+async def test_a_redirect_is_not_followed(db, webhook):
+    async with running_webhook() as elsewhere:
+        webhook.status, webhook.headers = 307, {"Location": elsewhere.url}
+        await put(db, one())
+        (tried,) = await send(db, hook_route(webhook, token="hunter2"))
+        assert tried.error == "it answered 307"
+        assert elsewhere.got == []
+
+
+async def test_a_bug_in_one_message_is_kept_with_it_and_stops_no_other(db, webhook):
+    async def breaks(route, message, told):
+        if route.name == "bad":
+            raise KeyError("hunter2")
+        return await channels.send(route, message, told)
+
+    await put(db, one())
+    routes = (hook_route(webhook, "bad"), hook_route(webhook, "good"))
+    await put_together(db, routes)
+    tried = await deliver(db, routes, owner="me", send=breaks)
+    assert sorted((one.message.route, one.sent) for one in tried) == [("bad", False), ("good", True)]
+    assert "hunter2" not in str(await messages(db))
+
+
+async def test_a_sender_killed_between_sending_and_marking_sends_again_under_the_same_key(
+    db, bot_dsn, webhook, tmp_path
+):
+    await put(db, one())
+    webhook.hold = asyncio.Event()
+    routes = json.dumps([{"name": "hook", "kind": "webhook", "url": webhook.url}])
+    given = environment(POSGUARD_DSN=bot_dsn.get_secret_value(), POSGUARD_ALERT_ROUTES=routes)
+    sender = await asyncio.create_subprocess_exec(PROGRAM, "alerts", "send", cwd=tmp_path, env=given)
+    await asyncio.wait_for(webhook.arrived.wait(), 60)
+    os.kill(sender.pid, signal.SIGKILL)
+    assert await sender.wait() == -signal.SIGKILL
+    webhook.hold = None
+    assert await send(db, hook_route(webhook)) == []  # the lease of the dead one still stands
+    await due(db)
+    (again,) = await send(db, hook_route(webhook))
+    assert again.sent
+    assert len(webhook.keys) == 2
+    assert len(set(webhook.keys)) == 1
+    assert webhook.bodies[0] == webhook.bodies[1]
+
+
+async def test_who_lost_the_lease_marks_nothing(db, webhook):
+    await put(db, one())
+    await put_together(db, (hook_route(webhook),))
+    async with db.transaction() as connection:
+        (mine,) = await outbox.claim(connection, ["hook"], owner="slow", lease=timedelta(), limit=1)
+        (theirs,) = await outbox.claim(connection, ["hook"], owner="quick", lease=HOUR, limit=1)
+        assert mine.key == theirs.key
+        assert not await outbox.mark_sent(connection, mine.id, owner="slow")
+        await outbox.mark_failed(connection, mine.id, owner="slow", error="x", delay=HOUR)
+        assert await outbox.mark_sent(connection, theirs.id, owner="quick")
+    (stored,) = await messages(db)
+    assert (stored["last_error"], stored["lease_owner"]) == ("", None)
+
+
+async def test_two_senders_at_once_send_each_message_once(db, bot_dsn, webhook):
+    routes = [hook_route(webhook, f"r{n}") for n in range(30)]
+    await put(db, *(one(n) for n in range(20)))
+    async with await Database.open(bot_dsn) as other:
+        both = await asyncio.gather(send(db, *routes), send(other, *routes))
+    assert sorted(one.message.route for tried in both for one in tried) == sorted(r.name for r in routes)
+    assert len(webhook.keys) == len(set(webhook.keys)) == 30
+
+
+# E-mail
+
+
+async def test_mail_goes_by_starttls_and_login_and_is_known_again_by_its_id(
+    db, mail_server, monkeypatch, tmp_path
+):
+    import trustme
+
+    authority = trustme.CA()
+    mail_server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(mail_server.tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    mail_server.login = "ann:hunter2"
+    await put(db, one())
+    routes = (mail_route(mail_server, user="ann:hunter2", query=""),)
+    (stranger,) = await send(db, *routes)
+    assert stranger.error == "its certificate or its TLS was refused"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    mail_server.says = b"451 busy, hunter2"
+    for says, error in ((b"451 later", "it answered 451"), (b"250 ok", "")):
+        mail_server.says = says
+        await due(db)
+        (tried,) = await send(db, *routes)
+        assert tried.error == error
+    ids = [mail["Message-ID"] for mail in mail_server.got]
+    assert ids == [f"<{tried.message.key}@desk.example>"] * 2
+    assert mail_server.secured == 2
+
+
+@pytest.mark.parametrize(
+    ("setup", "error"),
+    [
+        ({"login": "ann:right"}, "the login was refused (535)"),
+        ({"refuses": frozenset({"ann@desk.example", "bob@desk.example"})}, "every recipient was refused"),
+        ({"says": b"554 no"}, "it answered 554"),
+    ],
+    ids=["login", "recipients", "message"],
+)
+async def test_what_a_mail_server_refuses_is_said_without_its_words(db, mail_server, setup, error):
+    for name, value in setup.items():
+        setattr(mail_server, name, value)
+    await put(db, one())
+    user = "ann:hunter2" if mail_server.login else ""
+    (tried,) = await send(db, mail_route(mail_server, user=user))
+    assert tried.error == error
+
+
+async def test_a_server_without_starttls_gets_neither_login_nor_message(db, mail_server):
+    await put(db, one())
+    (tried,) = await send(db, mail_route(mail_server, user="ann:hunter2", query=""))
+    assert tried.error == "it does not offer what is needed (STARTTLS, or a login)"
+    assert mail_server.got == []
+
+
+async def test_one_refused_recipient_is_said_and_the_others_get_it_once(db, mail_server):
+    mail_server.refuses = frozenset({"bob@desk.example"})
+    await put(db, one())
+    (tried,) = await send(db, mail_route(mail_server))
+    assert (tried.sent, tried.note) == (True, "1 of 2 recipients were refused")
+    await due(db)
+    assert await send(db, mail_route(mail_server)) == []
+    assert mail_server.to == [["ann@desk.example"]]
+    assert (await messages(db))[0]["last_error"] == tried.note
+
+
+# The deadline
+
+
+async def kinds(db):
+    found = await sql(db, "SELECT kind, event FROM posguard.alert_outbox ORDER BY id")
+    return [tuple(record) for record in found]
+
+
+async def test_a_reconciliation_that_is_overdue_is_told_once_and_its_return_once(db):
+    limit = timedelta(hours=2, minutes=10)
+    assert not await check_deadline(db, limit)  # the watch has only begun
+    await sql(db, "UPDATE posguard.alert_watch SET since = since - interval '3h'")
+    assert await check_deadline(db, limit)
+    await record_pass(db, passed(AT, conclusive=False), source="cli")
+    assert await check_deadline(db, limit)
+    assert not await check_deadline(db, OFF)
+    overdue = ("reconciliation_overdue", "raised")
+    assert await kinds(db) == [overdue, ("run_inconclusive", "raised")]
+    now = (await sql(db, "SELECT now()"))[0][0]
+    await record_pass(db, passed(now), source="cli")
+    assert not await check_deadline(db, limit)
+    assert sorted(await kinds(db)) == sorted([
+        overdue, ("run_inconclusive", "raised"),
+        ("reconciliation_overdue", "resolved"), ("run_inconclusive", "resolved")])  # fmt: skip
+    await sql(db, "UPDATE posguard.runs SET finished_at = finished_at - interval '3h'")
+    assert await check_deadline(db, limit)
+
+
+async def test_filtered_runs_do_not_keep_the_deadline(db):
+    from posguard.model.scope import Scope
+
+    now = (await sql(db, "SELECT now()"))[0][0]
+    await sql(db, "UPDATE posguard.alert_watch SET since = since - interval '3h'")
+    await record_pass(db, passed(now, scope=Scope("binance")), source="cli")
+    assert await check_deadline(db, HOUR)
+
+
+# The program
+
+
+def program(folder, dsn, routes, *words, **more):
+    given = {"POSGUARD_DSN": dsn.get_secret_value(), "POSGUARD_ALERT_ROUTES": json.dumps(routes)} | more
+    return posguard("alerts", *words, folder=folder, **given)
+
+
+async def test_the_program_shows_sends_and_lists_and_no_secret_is_anywhere(db, bot_dsn, webhook, tmp_path):
+    webhook.status = 404
+    routes = [
+        {"name": "hook", "kind": "webhook", "url": f"{webhook.url}/T0/hunter2", "token": "hunter2"},
+        {"name": "mail", "kind": "email", "url": "smtp://ann:hunter2@127.0.0.1:9", "sender": "hunter2@a.example", "to": ["hunter2@b.example"]},
+    ]  # fmt: skip
+    await put(db, one(1), one(2))
+
+    async def run(*words):
+        done = await asyncio.to_thread(program, tmp_path, bot_dsn, routes, *words)
+        assert "hunter2" not in done.out + done.err
+        return done
+
+    plan = await run("send", "--dry-run", "--json")
+    assert (plan.code, plan.json["waiting"], webhook.got) == (0, 2, [])
+    assert [one["place"] for one in plan.json["messages"]] == [
+        "http://127.0.0.1", "smtp://127.0.0.1, recipients: 1"]  # fmt: skip
+    assert await messages(db) == []
+    failed = await run("send", "--json")
+    assert failed.code == 3
+    assert [one["sent"] for one in failed.json["messages"]] == [False, False]
+    assert {one["key"] for one in plan.json["messages"]} == {one["key"] for one in failed.json["messages"]}
+    webhook.status = 200
+    await due(db)
+    partly = await run("send")
+    assert partly.code == 5
+    assert "sent hook" in partly.out
+    assert len(set(webhook.keys)) == 1
+    listed = await run("list")
+    assert "the connection was refused" in listed.out
+    assert "1 messages are not sent, 1 of them failed at least once" in listed.out
+    tables = await sql(
+        db, "SELECT format('posguard.%I', tablename) AS name FROM pg_tables WHERE schemaname = 'posguard'"
+    )
+    for table in tables:
+        assert "hunter2" not in str(await sql(db, f"SELECT t::text FROM {table['name']} AS t")), table["name"]
+
+
+async def test_the_program_says_that_no_route_is_set(bot_dsn, tmp_path):
+    done = posguard("alerts", "send", folder=tmp_path, POSGUARD_DSN=bot_dsn.get_secret_value())
+    done.fails_with(3, "No route is set", "POSGUARD_ALERT_ROUTES")
+
+
+async def test_a_route_is_tried_with_a_made_up_message(webhook):
+    from posguard.alerts.trial import try_routes
+
+    async with running_webhook() as down:
+        down.status = 500
+        good, bad = await try_routes([hook_route(webhook, "good"), hook_route(down, "bad")])
+    assert (good.sent, bad.error) == (True, "it answered 500")
+    assert webhook.bodies[0]["alerts"][0]["kind"] == "test"
+
+
+async def test_the_service_sends_soon_and_ends_well(db, bot_dsn, webhook, tmp_path):
+    routes = json.dumps([{"name": "hook", "kind": "webhook", "url": webhook.url}])
+    given = environment(
+        POSGUARD_DSN=bot_dsn.get_secret_value(), POSGUARD_ALERT_ROUTES=routes, POSGUARD_ALERT_WINDOW="0s"
+    )
+    await put(db, one())
+    service = await asyncio.create_subprocess_exec(
+        PROGRAM, "alerts", "send", "--watch", cwd=tmp_path, env=given,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await asyncio.wait_for(webhook.arrived.wait(), 60)
+    assert re.match(rb"Sending alerts by hook \(webhook\)", await service.stdout.readline())
+    assert b" sent hook: " in await service.stdout.readline()
+    service.send_signal(signal.SIGTERM)
+    _, said = await service.communicate()
+    assert service.returncode == 0
+    assert b"Traceback" not in said
+
+
+async def test_the_service_outlives_a_database_that_does_not_answer(webhook):
+    class Gone:
+        def transaction(self):
+            raise DatabaseUnavailableError("gone")
+
+    said, passes = [], 0
+
+    async def count(_):
+        nonlocal passes
+        passes += 1
+        if passes == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await keep_sending(
+            Gone(),
+            [hook_route(webhook)],
+            deadline=HOUR,
+            window=OFF,
+            say=print,
+            trouble=said.append,
+            sleep=count,
+        )
+    assert said == ["gone"]
