@@ -63,11 +63,12 @@ def send(
     if watch and (dry_run or as_json):
         raise UsageError("--watch goes without --dry-run and --json. Nothing was done.")
     dsn, settings = database(demo=demo), load_settings()
+    if watch:
+        _watch(dsn, settings)
+        return
     routes = _routes(settings)
     if dry_run:
         _tell_plan(asyncio.run(_planned(dsn, routes)), routes, as_json=as_json)
-    elif watch:
-        _watch(dsn, settings)
     else:
         _tell_tried(asyncio.run(_sent(dsn, settings)), as_json=as_json)
 
@@ -174,12 +175,15 @@ async def _sent(dsn: SecretStr, settings: Settings) -> list[Tried]:
 
 
 def _watch(dsn: SecretStr, settings: Settings) -> None:
-    """Until SIGINT or SIGTERM, which end it well."""
+    """Until SIGINT or SIGTERM, which end it well. Without a route it minds the deadline alone: a service need not fail for that."""
     from posguard.cli import output
     from posguard.cli.interrupts import run_to_the_end
 
     places = ", ".join(f"{one.name} ({one.kind})" for one in settings.alert_routes)
-    print(f"Sending alerts by {places}. Ctrl+C ends it.", flush=True)
+    if places:
+        print(f"Sending alerts by {places}. Ctrl+C ends it.", flush=True)
+    else:
+        output.warn(f"No route is set: alerts wait in the outbox. {NO_ROUTE_HINT}")
     try:
         run_to_the_end(_kept(dsn, settings))
     except KeyboardInterrupt:

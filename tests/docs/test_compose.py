@@ -27,7 +27,7 @@ COMPONENTS = {
     "airflow-triggerer": "triggerer",
     "airflow-worker": "celery worker",
 }
-BESIDE = {"posguard-metrics", "prometheus", "grafana"}
+BESIDE = {"posguard-alerts", "posguard-metrics", "prometheus", "grafana"}
 EXAMPLE = dotenv_values(ROOT / ".env.example")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -179,13 +179,14 @@ def test_backups_outlive_the_worker_and_belong_to_airflows_user():
 def test_what_runs_without_airflow_runs_as_the_monitor_and_in_words_that_exist(capsys):
     from posguard.cli.app import run
 
-    for name in ("posguard-metrics",):
+    beside = {"posguard-metrics": set(), "posguard-alerts": {"POSGUARD_ALERT_ROUTES"}}
+    for name, settings in beside.items():
         body = SERVICES[name]
-        assert set(body["environment"]) == {"POSGUARD_DSN"}
+        assert set(body["environment"]) == {"POSGUARD_DSN", *settings}
         assert "MONITOR_DSN" in body["environment"]["POSGUARD_DSN"]
         assert "ports" not in body  # Prometheus alone reaches the metrics
-        command, *words = body["command"]
-        assert run([command, "--help"]) == 0
+        words = body["command"]
+        assert run([*(word for word in words if word.isalpha()), "--help"]) == 0
         known = capsys.readouterr().out
         assert all(word in known for word in words if word.startswith("--")), words
     assert "posguard_monitor" in EXAMPLE["MONITOR_DSN"]

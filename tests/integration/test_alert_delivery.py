@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import ssl
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,7 +22,9 @@ from posguard.errors import DatabaseUnavailableError
 from posguard.model.finding import Severity
 from posguard.postgres import alerts as outbox
 from posguard.postgres.pool import Database
+from posguard.postgres.roles import roles_sql
 from posguard.reconcile.run import record_pass
+from tests.conftest import run_script
 from tests.fixtures.receivers import running_webhook
 from tests.integration.test_alert_outbox import one, put
 from tests.integration.test_stores import AT, ORPHAN, db, passed, record
@@ -298,6 +301,22 @@ async def test_two_senders_at_once_send_each_message_once(db, bot_dsn, webhook):
     assert len(webhook.keys) == len(set(webhook.keys)) == 30
 
 
+async def test_the_monitors_role_may_send(bot_dsn, server_dsn, db, webhook):
+    prefix = f"r{uuid.uuid4().hex[:8]}"
+    run_script(bot_dsn.get_secret_value(), roles_sql("monitor", prefix=prefix))
+    run_script(server_dsn, f"ALTER ROLE {prefix}_monitor PASSWORD 'pw'")
+    address = re.sub(r"//[^@/]*@", f"//{prefix}_monitor:pw@", bot_dsn.get_secret_value())
+    try:
+        async with await Database.open(address) as monitor:
+            await put(monitor, one())
+            assert await check_deadline(monitor, HOUR) is False
+            (tried,) = await send_all(monitor, [hook_route(webhook)], deadline=HOUR)
+            assert tried.sent
+    finally:
+        run_script(bot_dsn.get_secret_value(), f"DROP OWNED BY {prefix}_monitor")
+        run_script(server_dsn, f"DROP ROLE {prefix}_monitor")
+
+
 # E-mail
 
 
@@ -478,6 +497,22 @@ async def test_the_service_sends_soon_and_ends_well(db, bot_dsn, webhook, tmp_pa
     _, said = await service.communicate()
     assert service.returncode == 0
     assert b"Traceback" not in said
+
+
+async def test_without_a_route_the_service_minds_the_deadline_alone(bot_dsn, db, tmp_path):
+    await sql(db, "UPDATE posguard.alert_watch SET since = since - interval '3h'")
+    given = environment(POSGUARD_DSN=bot_dsn.get_secret_value())
+    service = await asyncio.create_subprocess_exec(
+        PROGRAM, "alerts", "send", "--watch", cwd=tmp_path, env=given, stderr=asyncio.subprocess.PIPE
+    )
+    assert b"No route is set: alerts wait" in await asyncio.wait_for(service.stderr.readline(), 60)
+    async with asyncio.timeout(60):
+        while not await kinds(db):  # noqa: ASYNC110 - another process has no event to wait for
+            await asyncio.sleep(0.05)
+    service.send_signal(signal.SIGTERM)
+    await service.communicate()
+    assert service.returncode == 0
+    assert await kinds(db) == [("reconciliation_overdue", "raised")]
 
 
 async def test_the_service_outlives_a_database_that_does_not_answer(webhook):

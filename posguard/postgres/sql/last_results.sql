@@ -39,9 +39,17 @@ GROUP BY suite, severity, result
 ORDER BY suite, severity, result;
 
 -- name: unsent_alerts
+-- Those that no sender has taken yet, and those of messages that are not sent; not those that no route wants.
 SELECT severity, count(*) AS alerts, min(created_at) AS oldest
 FROM posguard.alert_outbox
-WHERE sent_at IS NULL
+WHERE id IN (
+    SELECT waits.id FROM posguard.alert_outbox AS waits
+    WHERE waits.routed_at IS NULL
+    UNION
+    SELECT i.alert_id FROM posguard.alert_messages AS m
+    INNER JOIN posguard.alert_message_items AS i ON m.id = i.message_id
+    WHERE m.sent_at IS NULL
+)
 GROUP BY severity
 ORDER BY severity;
 

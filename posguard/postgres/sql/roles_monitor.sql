@@ -1,5 +1,5 @@
 -- posguard_monitor: what `posguard monitor` and `posguard metrics` log in with. It reads the bot's tables and cannot change them; of posguard's it
--- keeps the monitor's own, and adds alerts. Run it after posguard_migration's part, as the same user, and once more after
+-- keeps the monitor's own, adds alerts, and sends them. Run it after posguard_migration's part, as the same user, and once more after
 -- `posguard db upgrade` or when the bot has new tables; again is fine.
 DO $$
 BEGIN
@@ -27,5 +27,11 @@ BEGIN
     ON posguard.monitor_runs, posguard.monitor_snapshots, posguard.monitor_alerts, posguard.monitor_counters
     TO posguard_monitor;
     GRANT SELECT, INSERT ON posguard.alert_outbox TO posguard_monitor;
+    -- for `posguard alerts send`
+    IF to_regclass('posguard.alert_messages') IS NOT NULL THEN
+        GRANT SELECT, INSERT, UPDATE
+        ON posguard.alert_outbox, posguard.alert_messages, posguard.alert_message_items, posguard.alert_watch
+        TO posguard_monitor;
+    END IF;
 END
 $$;
