@@ -75,7 +75,7 @@ class Builder:
     def build(self, raw: Raw, at: datetime, path: str) -> LogEvent:
         """The event of one record."""
         offset, size, number, first, groups, _ = raw
-        _, module, level, bars_level, place, message = groups[:6]
+        _, module, level, message = groups[:4]
         columns: list[Any] = [None] * len(_COLUMNS)
         fields: dict[str, str] = {}
         for column, index, change, name in self._plans[number]:
@@ -95,8 +95,8 @@ class Builder:
             at,
             kind,
             category,
-            plain[level or bars_level or b""],
-            plain[module or place or b""],
+            plain[level or b""],
+            plain[module or b""],
             _text((message or b"")[:_MESSAGE]).rstrip("\r\n"),
             self._source,
             offset,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
-from posguard.logs.headers import FOLLOWED, HEADER_GROUPS, OPENED
+from posguard.logs.headers import DASHED, EITHER, FOLLOWED, HEADER_GROUPS
 from posguard.logs.patterns import SHORTEST, Pattern
 
 # The search for literals is vectorised up to this many in a set; beyond it falls to a quarter of its speed.
@@ -16,6 +17,8 @@ SET = 64
 Hits = Sequence[tuple[int, int, int]]
 Search = Callable[[bytearray, int], Hits]
 Match = Callable[[bytearray, int, int], re.Match[bytes] | None]
+# A pattern, and the index of its first value in the groups of a match.
+Place = tuple[int, int]
 
 _GROUP = re.compile(r"\(\?P(<|=)([A-Za-z_]\w*)")
 # What can match a line end.
@@ -27,12 +30,10 @@ _NUMBERED = re.compile(r"\\[1-9]|\(\?\(")
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One literal: the patterns that a hit of it may mean, in the order that counts, and the expression that tries them all.
+    """One literal: the patterns that a hit of it may mean, in the order that counts, or the level that it names.
 
-    `proof` matches a whole first line from its header on; its groups are the header's, the message, those of each pattern in turn
-    (after an empty one that marks the pattern where there are several), and at last the line end before a following header. It is
-    None where patterns look beyond the line or cannot be put together. `places` has each pattern with its mark and its first group.
-    `leads` says that the literal begins the message in all of them, `one_line` that none can match a line end.
+    `leads` says that the literal begins the message in all of them, `one_line` that none can match a line end, `alone` that each is
+    decided by its record's first line.
     """
 
     literal: bytes
@@ -41,8 +42,27 @@ class Lane:
     body: bool
     leads: bool
     one_line: bool
-    proof: Match | None
-    places: tuple[tuple[int, int, int], ...]
+    alone: bool
+
+
+class Quick(NamedTuple):
+    """The short way for a lane: expressions that try all its patterns on a whole first line, from its header on.
+
+    `dashed` knows the first header format, and its groups are the header's, the message, and those of each pattern in turn, after
+    an empty one that marks the pattern where there are several; `either` knows both. A match includes the line end where a header
+    follows it. Both are None where there is no short way. `places` has the pattern of each mark, and where in the groups its
+    values begin; of a pattern alone the place is `only`.
+    """
+
+    dashed: Match | None
+    leads: bool
+    one_line: bool
+    only: Place | None
+    places: Mapping[int, Place]
+    either: Match | None
+
+
+NO_WAY = Quick(None, leads=False, one_line=False, only=None, places={}, either=None)
 
 
 class Finder:
@@ -56,6 +76,7 @@ class Finder:
         self.lanes = tuple(self._lane(word) for chosen in sets for word in chosen)
         starts = [sum(len(chosen) for chosen in sets[:part]) for part in range(parts)]
         self._sets = [(start, _search(chosen)) for start, chosen in zip(starts, sets, strict=True)]
+        self._quick: list[Quick | None] = [None] * len(self.lanes)
 
     def __reduce__(self) -> tuple[type[Finder], tuple[tuple[Pattern, ...]]]:
         """Another process makes its own automaton."""
@@ -70,18 +91,26 @@ class Finder:
         ]
         return sorted(hits, key=lambda hit: hit[1])
 
+    def quick(self, lane: int) -> Quick:
+        """The short way for a lane. Its expressions are compiled when the first hit asks for them: most logs have few kinds."""
+        known = self._quick[lane]
+        if known is None:
+            meant = self.lanes[lane]
+            known = _quick(meant, self.patterns) if meant.alone else NO_WAY
+            self._quick[lane] = known
+        return known
+
     def _lane(self, word: bytes) -> Lane:
         numbers = tuple(n for n, p in enumerate(self.patterns) if _may_mean(word, p))
         meant = [self.patterns[n] for n in numbers]
         level = next((n for n, p in enumerate(self.patterns) if p.level == word), -1)
         body = any(p.body for p in meant)
-        plain = bool(meant) and level < 0 and not body and not any(p.spans for p in meant)
-        proof, places = _together(numbers, meant) if plain else (None, ())
+        alone = bool(meant) and level < 0 and not body and not any(p.spans for p in meant)
         leads = bool(meant) and all(
             constant(p.regex.pattern).startswith(p.literal) and word.startswith(p.literal) for p in meant
         )
         one_line = not any(_MAY_CROSS.search(_WITHIN.sub(b"", p.regex.pattern)) for p in meant)
-        return Lane(word, numbers, level, body, leads, one_line, proof, places)
+        return Lane(word, numbers, level, body, leads, one_line, alone)
 
 
 def _low(word: bytes) -> bytes:
@@ -115,6 +144,8 @@ def _may_mean(hit: bytes, pattern: Pattern) -> bool:
         return bool(other)
     # Words that share one letter do not run together.
     least = 2 if other[:1].isalnum() else 1
+    if other[:least] not in hit and hit not in other:
+        return False
     ends = [len(hit) - size for size in range(least, min(len(hit), len(other))) if hit.endswith(other[:size])]
     inner = [hit.find(other)] if other in hit else []
     known = constant(pattern.regex.pattern)
@@ -153,26 +184,39 @@ def constant(text: bytes) -> bytes:
     return bytes(found)
 
 
-def _together(
-    numbers: Sequence[int], meant: Sequence[Pattern]
-) -> tuple[Match | None, tuple[tuple[int, int, int], ...]]:
+def _quick(lane: Lane, patterns: Sequence[Pattern]) -> Quick:
     texts: list[str] = []
-    places: list[tuple[int, int, int]] = []
-    group = HEADER_GROUPS + 2
-    several = len(meant) > 1
-    for number, pattern in zip(numbers, meant, strict=True):
-        text = pattern.regex.pattern.decode()
+    places: dict[int, Place] = {}
+    # The first index after the header's groups and the message.
+    index = HEADER_GROUPS + 1
+    several = len(lane.candidates) > 1
+    for number in lane.candidates:
+        text = patterns[number].regex.pattern.decode()
         if _NUMBERED.search(text):
-            return None, ()
+            return NO_WAY
         texts.append(("()" if several else "") + _GROUP.sub(rf"(?P\1g{number}_\2", text))
-        places.append((number, group - 1 if several else 0, group - 1 + several))
-        group += several + pattern.regex.groups
-    alternatives = "|".join(texts).encode()
-    expression = OPENED + rb"((?:" + alternatives + rb")[^\n]*+)" + FOLLOWED
+        places[index] = number, index + several
+        index += several + patterns[number].regex.groups
+    message = rb"((?:" + "|".join(texts).encode() + rb")[^\n]*+)" + FOLLOWED
     try:
-        return re.compile(expression).match, tuple(places)
+        dashed, either = re.compile(DASHED + message), _Later(EITHER + message)
     except (re.error, OverflowError, RecursionError):
-        return None, ()
+        return NO_WAY
+    only = None if several else places[HEADER_GROUPS + 1]
+    return Quick(dashed.match, lane.leads, lane.one_line, only, places, either.match)
+
+
+class _Later:
+    """An expression that is compiled when it is first asked for."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._match: Match | None = None
+
+    def match(self, buffer: bytearray, start: int, end: int) -> re.Match[bytes] | None:
+        if self._match is None:
+            self._match = re.compile(self._text).match
+        return self._match(buffer, start, end)
 
 
 def _search(words: Sequence[bytes]) -> Search:

@@ -13,19 +13,22 @@ _DASHES = rb" - (\S++) - ([A-Z]{3,10}+) - "
 _BARS = rb" \| ([A-Z]{3,10}+) *+\| (\S++) - "
 # A line that begins so begins a record, whether the rest of its header is one of the two or another module's own.
 _BEGINS = _MARK + rb"(" + _TIME + rb")(?:\d{3})? [-|] "
-_THEN_BEGINS = rb"(?=" + _TIME + rb"(?:\d{3})? [-|] )"
+_THEN_BEGINS = rb"(?=" + _TIME + rb"(?: [-|] |\d{3} [-|] ))"
 _HEADER = rb"(" + _TIME + rb")(?:\d{3})?+(?:" + _DASHES + rb"|" + _BARS + rb")"
 # An emoji, what became of one in another code page, blanks and line ends may stand between the header and the words.
 _ORNAMENT = rb"[\xe2\xe3\xef\xf0\x80-\xbf? \r\n]{0,32}+"
 
-# The groups: time, module, level of the first format; level and place of the second.
-HEADER_GROUPS = 5
-OPENED = _HEADER + _ORNAMENT
-FOLLOWED = rb"(\n" + _THEN_BEGINS + rb")?"
+# What an event keeps of a header: time, module (or place) and level.
+HEADER_GROUPS = 3
+# The first format by itself, whose groups are these three already: most lines are proved by it in one go.
+DASHED = rb"(" + _TIME + rb")" + _DASHES + _ORNAMENT
+# Either format; level and place of the second are two further groups, see `header_of`.
+EITHER = _HEADER + _ORNAMENT
+FOLLOWED = rb"(?:\n" + _THEN_BEGINS + rb")?"
 # What may stand before a header at the beginning of its line: NUL bytes, and in a file's first line a byte order mark.
 MARKS = frozenset(b"\x00\xef")
 
-OPENING = re.compile(_MARK + OPENED)
+OPENING = re.compile(_MARK + EITHER)
 BEGINNING = re.compile(_BEGINS)
 BEGINNINGS = re.compile(rb"(?m:^)" + _BEGINS)
 LEVELS = re.compile(
@@ -37,8 +40,17 @@ LEVELS = re.compile(
 _NEXT = re.compile(rb"[\n\x00]" + _THEN_BEGINS)
 _FIRST = re.compile(rb"(?:\xef\xbb\xbf)?" + _THEN_BEGINS)
 
+_EITHER_GROUPS = 5
+Groups = tuple[bytes | None, ...]
+
 # The longest header that is looked for, in bytes: what is carried over where a block ends within one.
 LONGEST = 600
+
+
+def header_of(groups: Groups) -> Groups:
+    """What a match of `EITHER` caught, with its header as the three groups that an event keeps."""
+    time, module, level, other_level, place = groups[:_EITHER_GROUPS]
+    return (time, module or place, level or other_level, *groups[_EITHER_GROUPS:])
 
 
 def first_header(buffer: bytearray, end: int) -> int:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
-from posguard.errors import PosguardBugError
 from posguard.logs import zones
-from posguard.logs.finder import Finder
+from posguard.logs.finder import Finder, Quick
 from posguard.logs.headers import (
     BEGINNING,
     BEGINNINGS,
@@ -18,6 +17,7 @@ from posguard.logs.headers import (
     LEVELS,
     MARKS,
     OPENING,
+    header_of,
     last_header,
     next_header,
 )
@@ -35,7 +35,9 @@ _BEFORE_EMPTY = frozenset(b"- \r\n")
 # In turn: offset, size, pattern, where in the groups its values begin, the groups (the header's, the message, ... values), digest.
 Raw = tuple[int, int, int, int, tuple[bytes | None, ...], bytes | None]
 _MESSAGE_AT = HEADER_GROUPS
-_BLANK = 32
+_BLANK, _LINE_END = b" \n"
+# The size of a time, and what follows it in the first header format.
+_TIME, _DASH = 23, b" - "
 _NOTHING = (-1, -1)
 _RUN = 512
 _DAY = 10
@@ -101,7 +103,7 @@ class Scanner:
         # Days of one offset: a block within one needs no closer look at its times.
         self._quiet: set[bytes] = set()
         self._plain = not want.since and want.until == b"\xff" and not want.digests
-        self._fast = tuple((lane.proof, lane.leads, lane.one_line, lane.places) for lane in want.finder.lanes)
+        self._quick: list[Quick | None] = [None] * len(want.finder.lanes)
 
     def scan(self, block: Block) -> Batch:
         """What the block holds."""
@@ -123,58 +125,73 @@ class Scanner:
     def _hits(self, block: Block, events: list[Raw]) -> None:
         """Each hit's way: the short one where an expression proves the whole line, the careful one otherwise.
 
-        The level of an error comes before its message, which may be better known: it waits for the next hit.
+        The level of an error comes before its message, which may be better known: it waits for the next hit. What follows runs
+        for every hit of a log, so it calls nothing that it need not; the record hears of a line that the short way settled when a
+        hit goes the careful one.
         """
         buffer, end, base = block.buffer, block.end, block.base
-        fast, rfind, append, plain = self._fast, buffer.rfind, events.append, self._plain
+        quick, rfind, append, plain = self._quick, buffer.rfind, events.append, self._plain
         before, waiting, over, near = _MAY_PRECEDE, _NOTHING, 0, end - MESSAGE
+        settled = _NOTHING
         record = _Record()
         for lane, at, _ in self._finder.find(buffer, end):
-            proof, leads, one_line, places = fast[lane]
-            if at >= over and proof is not None:
+            dashed, leads, one_line, only, places, either = quick[lane] or self._asked(lane)
+            if at >= over and dashed is not None:
                 byte = buffer[at - 1]
                 if leads and not before[buffer[at - 2] if byte == _BLANK else byte]:
                     continue
                 line = rfind(b"\n", at - _LINE if at > _LINE else 0, at) + 1
-                found = proof(buffer, line, line + MESSAGE if line < near else end)
+                found = dashed(buffer, line, line + MESSAGE if line < near else end)
+                if found is not None:
+                    groups = found.groups()
+                elif either is not None and not buffer.startswith(_DASH, line + _TIME):
+                    found = either(buffer, line, line + MESSAGE if line < near else end)
+                    groups = header_of(found.groups()) if found is not None else ()
                 if found is None:
                     if self._is_quoted(buffer, line):
                         continue
                 elif line or at <= _LINE:
-                    groups = found.groups()
-                    if groups[-1] is not None and (one_line or b"\n" not in groups[_MESSAGE_AT]):
+                    stop = found.end()
+                    if buffer[stop - 1] == _LINE_END and (one_line or b"\n" not in groups[_MESSAGE_AT]):
                         if 0 <= waiting[1] < line:
                             self._carefully(block, record, *waiting, events)
                         waiting = _NOTHING
-                        number, _, first = places[0] if len(places) == 1 else _chosen(places, groups)
-                        over = found.end()
-                        raw = (base + line, over - line, number, first, groups, None)
+                        number, first = only or places[groups.index(b"")]
+                        over, settled = stop, (line, number)
+                        raw = (base + line, stop - line, number, first, groups, None)
                         if plain:
                             append(raw)
-                            record.known(line, over, number)
                         else:
-                            self._wanted(block, record, raw, events)
+                            settled = line, self._wanted(block, raw, events)
                         continue
+            if over > record.end:
+                record.known(settled[0], over, settled[1])
             waiting = self._aside(block, record, waiting, (lane, at), events)
             over = max(over, record.end)
         if waiting[1] >= 0:
+            if over > record.end:
+                record.known(settled[0], over, settled[1])
             self._carefully(block, record, *waiting, events)
+
+    def _asked(self, lane: int) -> Quick:
+        """The short way of a lane that has a hit for the first time."""
+        known = self._quick[lane] = self._finder.quick(lane)
+        return known
 
     @staticmethod
     def _is_quoted(buffer: bytearray, line: int) -> bool:
         """Whether text on a line that proves nothing is no message: not after a mark or an empty header either."""
         return buffer[line] not in MARKS and (line < 2 or buffer[line - 2] not in _BEFORE_EMPTY)
 
-    def _wanted(self, block: Block, record: _Record, raw: Raw, events: list[Raw]) -> None:
-        """Keeps a proved line where its time is wanted, with its digest where that is."""
+    def _wanted(self, block: Block, raw: Raw, events: list[Raw]) -> int:
+        """Keeps a proved line where its time is wanted, with its digest where that is; the pattern that its record now has."""
         offset, size, number, first, groups, _ = raw
-        start = offset - block.base
         if self._outside(groups[0]):
-            record.known(start, start + size, _OUTSIDE)
-            return
+            return _OUTSIDE
+        start = offset - block.base
         digest = digest_of(block.buffer, start, start + size) if self.want.digests else None
         events.append((offset, size, number, first, groups, digest))
-        record.known(start, start + size, number)
+        return number
 
     def _outside(self, time: bytes | None) -> bool:
         return not self.want.since <= (time or b"") < self.want.until
@@ -253,7 +270,7 @@ class Scanner:
     ) -> None:
         buffer, want = block.buffer, self.want
         assert record.header is not None
-        head = record.header.groups()
+        head = header_of(record.header.groups())
         if self._outside(head[0]):
             return
         message = bytes(buffer[record.message : record.line_end])
@@ -299,15 +316,6 @@ class Scanner:
         ):
             self._quiet.add(day)
         return span
-
-
-def _chosen(
-    places: tuple[tuple[int, int, int], ...], groups: tuple[bytes | None, ...]
-) -> tuple[int, int, int]:
-    for place in places:
-        if groups[place[1]] is not None:
-            return place
-    raise PosguardBugError("A line was proved by none of its patterns.")
 
 
 def _edges(block: Block, found: list[tuple[bytes, bytes]]) -> list[zones.Edge]:
