@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 from posguard.logs.headers import DASHED, EITHER, FOLLOWED, HEADER_GROUPS
 from posguard.logs.patterns import SHORTEST, Pattern
@@ -45,24 +44,13 @@ class Lane:
     alone: bool
 
 
-class Quick(NamedTuple):
-    """The short way for a lane: expressions that try all its patterns on a whole first line, from its header on.
-
-    `dashed` knows the first header format, and its groups are the header's, the message, and those of each pattern in turn, after
-    an empty one that marks the pattern where there are several; `either` knows both. A match includes the line end where a header
-    follows it. Both are None where there is no short way. `places` has the pattern of each mark, and where in the groups its
-    values begin; of a pattern alone the place is `only`.
-    """
-
-    dashed: Match | None
-    leads: bool
-    one_line: bool
-    only: Place | None
-    places: Mapping[int, Place]
-    either: Match | None
-
-
-NO_WAY = Quick(None, leads=False, one_line=False, only=None, places={}, either=None)
+# The short way for a lane, in turn: the proof by the first header format; whether the literal leads; whether one line is all that
+# can match; of a pattern alone its place; else the place of each mark; the proof by either format. A proof is an expression that
+# tries all the lane's patterns on a whole first line, from its header on. Its groups are the header's, the message, and those of
+# each pattern in turn, after an empty one that marks the pattern where there are several. A match includes the line end where a
+# header follows it. Without a short way there is no proof. It is a plain tuple because it is taken apart at every hit.
+Quick = tuple[Match | None, bool, bool, Place | None, Mapping[int, Place], Match | None]
+NO_WAY: Quick = (None, False, False, None, {}, None)
 
 
 class Finder:
@@ -203,7 +191,7 @@ def _quick(lane: Lane, patterns: Sequence[Pattern]) -> Quick:
     except (re.error, OverflowError, RecursionError):
         return NO_WAY
     only = None if several else places[HEADER_GROUPS + 1]
-    return Quick(dashed.match, lane.leads, lane.one_line, only, places, either.match)
+    return dashed.match, lane.leads, lane.one_line, only, places, either.match
 
 
 class _Later:

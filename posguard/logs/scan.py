@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from posguard.logs import zones
-from posguard.logs.finder import Finder, Quick
+from posguard.logs.finder import Finder, Match, Quick
 from posguard.logs.headers import (
     BEGINNING,
     BEGINNINGS,
@@ -17,6 +18,7 @@ from posguard.logs.headers import (
     LEVELS,
     MARKS,
     OPENING,
+    Groups,
     header_of,
     last_header,
     next_header,
@@ -33,7 +35,7 @@ _DIGEST = 16
 _BEFORE_EMPTY = frozenset(b"- \r\n")
 
 # In turn: offset, size, pattern, where in the groups its values begin, the groups (the header's, the message, ... values), digest.
-Raw = tuple[int, int, int, int, tuple[bytes | None, ...], bytes | None]
+Raw = tuple[int, int, int, int, Groups, bytes | None]
 _MESSAGE_AT = HEADER_GROUPS
 _BLANK, _LINE_END = b" \n"
 # The size of a time, and what follows it in the first header format.
@@ -88,9 +90,13 @@ class _Record:
         self.best = -1
         self.tried: set[int] = set()
 
-    def known(self, start: int, end: int, best: int) -> None:
-        """A record that the short way settled; its header is read again where another hit in it asks."""
-        self.start, self.end, self.best, self.header = start, end, best, None
+    def settle(self, last: tuple[int, int], end: int) -> None:
+        """Hears of the last line that the short way settled: where it begins, its pattern, and where it ends. Its header is read
+        again where another hit in it asks.
+        """
+        if end > self.end:
+            self.start, self.best = last
+            self.end, self.header = end, None
 
 
 class Scanner:
@@ -130,10 +136,9 @@ class Scanner:
         hit goes the careful one.
         """
         buffer, end, base = block.buffer, block.end, block.base
-        quick, rfind, append, plain = self._quick, buffer.rfind, events.append, self._plain
-        before, waiting, over, near = _MAY_PRECEDE, _NOTHING, 0, end - MESSAGE
-        settled = _NOTHING
-        record = _Record()
+        quick, rfind, before, near = self._quick, buffer.rfind, _MAY_PRECEDE, end - MESSAGE
+        keep = events.append if self._plain else partial(self._wanted, block, events)
+        waiting, settled, over, record = _NOTHING, _NOTHING, 0, _Record()
         for lane, at, _ in self._finder.find(buffer, end):
             dashed, leads, one_line, only, places, either = quick[lane] or self._asked(lane)
             if at >= over and dashed is not None:
@@ -144,9 +149,8 @@ class Scanner:
                 found = dashed(buffer, line, line + MESSAGE if line < near else end)
                 if found is not None:
                     groups = found.groups()
-                elif either is not None and not buffer.startswith(_DASH, line + _TIME):
-                    found = either(buffer, line, line + MESSAGE if line < near else end)
-                    groups = header_of(found.groups()) if found is not None else ()
+                else:
+                    found, groups = _otherwise(either, buffer, line, end)
                 if found is None:
                     if self._is_quoted(buffer, line):
                         continue
@@ -155,22 +159,15 @@ class Scanner:
                     if buffer[stop - 1] == _LINE_END and (one_line or b"\n" not in groups[_MESSAGE_AT]):
                         if 0 <= waiting[1] < line:
                             self._carefully(block, record, *waiting, events)
-                        waiting = _NOTHING
                         number, first = only or places[groups.index(b"")]
-                        over, settled = stop, (line, number)
-                        raw = (base + line, stop - line, number, first, groups, None)
-                        if plain:
-                            append(raw)
-                        else:
-                            settled = line, self._wanted(block, raw, events)
+                        out = keep((base + line, stop - line, number, first, groups, None))
+                        waiting, over, settled = _NOTHING, stop, (line, _OUTSIDE if out else number)
                         continue
-            if over > record.end:
-                record.known(settled[0], over, settled[1])
+            record.settle(settled, over)
             waiting = self._aside(block, record, waiting, (lane, at), events)
             over = max(over, record.end)
         if waiting[1] >= 0:
-            if over > record.end:
-                record.known(settled[0], over, settled[1])
+            record.settle(settled, over)
             self._carefully(block, record, *waiting, events)
 
     def _asked(self, lane: int) -> Quick:
@@ -183,15 +180,15 @@ class Scanner:
         """Whether text on a line that proves nothing is no message: not after a mark or an empty header either."""
         return buffer[line] not in MARKS and (line < 2 or buffer[line - 2] not in _BEFORE_EMPTY)
 
-    def _wanted(self, block: Block, raw: Raw, events: list[Raw]) -> int:
-        """Keeps a proved line where its time is wanted, with its digest where that is; the pattern that its record now has."""
+    def _wanted(self, block: Block, events: list[Raw], raw: Raw) -> bool:
+        """Keeps a proved line where its time is wanted, with its digest where that is; whether it is outside."""
         offset, size, number, first, groups, _ = raw
         if self._outside(groups[0]):
-            return _OUTSIDE
+            return True
         start = offset - block.base
         digest = digest_of(block.buffer, start, start + size) if self.want.digests else None
         events.append((offset, size, number, first, groups, digest))
-        return number
+        return False
 
     def _outside(self, time: bytes | None) -> bool:
         return not self.want.since <= (time or b"") < self.want.until
@@ -316,6 +313,16 @@ class Scanner:
         ):
             self._quiet.add(day)
         return span
+
+
+def _otherwise(
+    either: Match | None, buffer: bytearray, line: int, end: int
+) -> tuple[re.Match[bytes] | None, Groups]:
+    """What a line proves that is not in the first header format."""
+    if either is None or buffer.startswith(_DASH, line + _TIME):
+        return None, ()
+    found = either(buffer, line, min(line + MESSAGE, end))
+    return (found, header_of(found.groups())) if found is not None else (None, ())
 
 
 def _edges(block: Block, found: list[tuple[bytes, bytes]]) -> list[zones.Edge]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posguard.logs.finder import Finder
+from posguard.logs.finder import NO_WAY, Finder
+from posguard.logs.generator import Recipe, make_log
 from posguard.logs.patterns import load_patterns
 from posguard.logs.reader import Block
 from posguard.logs.scan import Scanner, Want, digest_of
@@ -120,6 +121,25 @@ def test_both_searches_find_the_same(monkeypatch):
     plain = Finder(load_patterns())
     assert kinds(text, plain) == quick
     assert len(quick) == len(FINDER.patterns) - 2  # the two levels need an error
+
+
+@pytest.mark.parametrize("bars", [0.0, 0.5, 1.0])
+def test_the_short_way_finds_what_the_careful_way_finds(bars):
+    small = {"hours": 0.5, "noise": 30, "opens": 5, "happenings": 200, "incidents": False}
+    data = bytearray(make_log(Recipe(bars=bars, quoted=0.3, damage=True, **small))[0])
+    careful = Finder(load_patterns())
+    careful.quick = lambda _: NO_WAY
+    block = Block(data, len(data), 0, last=True)
+    found = [Scanner(Want(one, zone_of("UTC"))).scan(block).events for one in (FINDER, careful)]
+    short, long = ([(*e[:3], e[4][:4], values(e)) for e in events] for events in found)
+    assert len(short) > 200
+    assert short == long
+
+
+def values(event):
+    """What its pattern's groups caught."""
+    size = FINDER.patterns[event[2]].regex.groups
+    return event[4][event[3] : event[3] + size]
 
 
 def test_a_line_of_many_megabytes_full_of_literals_ends():
