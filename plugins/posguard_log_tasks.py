@@ -82,7 +82,13 @@ def races(dag_run: Any, loaded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ended = asyncio.run(_end(settings, interval, loaded, external_id(dag_run)))
     counts = {name: sum(one[name] for one in loaded) for name in ("events", "new_events", "refused")}
     log.info("%s events taken, %s of them new; %s races", counts["events"], counts["new_events"], ended.races)
-    return counts | {"races": ended.races, "findings": dict(ended.counts)}
+    if ended.undecided:
+        log.warning(
+            "%s times two creates of one symbol lie near each other, and the log does not say whether they were on one exchange: "
+            "no finding is made of it. `posguard logs analyze --verbose` lists them.",
+            ended.undecided,
+        )
+    return counts | {"races": ended.races, "undecided": ended.undecided, "findings": dict(ended.counts)}
 
 
 def interval_of(dag_run: Any) -> Interval | None:

@@ -79,7 +79,13 @@ def load(
         done = asyncio.run(_load(to, wanted, known, say))
     if as_json:
         files = tuple(LoadedFile.of(one) for one in done.files)
-        shape = LogLoad(files=files, unread=done.unread, races=done.end.races, findings=dict(done.end.counts))
+        shape = LogLoad(
+            files=files,
+            unread=done.unread,
+            races=done.end.races,
+            undecided_creates=done.end.undecided,
+            findings=dict(done.end.counts),
+        )
         output.emit(shape)
     else:
         _tell(done, to.settings.log_retention_days)
@@ -174,6 +180,11 @@ def _tell(done: _Done, days: int) -> None:
     )
     new = sum(one.loaded.new_events for one in done.files)
     print(f"{new} new events; the log tells of {done.end.races} races{_findings(done.end)}.")
+    if done.end.undecided:
+        output.warn(
+            f"{done.end.undecided} times two creates of one symbol lie near each other, and the log does not say whether they were on one "
+            "exchange: no finding is made of it. `posguard logs analyze --verbose` lists them."
+        )
     for one in done.files:
         if line := one.loaded.refused_line(days):
             output.warn(line)

@@ -51,6 +51,9 @@ class LogLoad(Shape):
     files: tuple[LoadedFile, ...] = Field(description="the files, in the order they were read")
     unread: tuple[str, ...] = Field(description="files that could not be read, and why")
     races: int = Field(description="races that the loaded stretch tells of")
+    undecided_creates: int = Field(
+        description="creates of one symbol near each other, of which the log does not say whether they are on one exchange"
+    )
     findings: dict[str, int] = Field(description="their findings: found, changed, resolved")
 
 

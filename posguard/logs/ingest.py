@@ -116,11 +116,15 @@ async def _wanted(db: Database, file: LogFile, interval: Interval | None) -> Wan
 
 @dataclass(frozen=True, slots=True)
 class IntervalEnd:
-    """What the end of a run found: how many races the log tells of, and what became of their findings."""
+    """What the end of a run found: how many races the log tells of, and what became of their findings.
+
+    `undecided` counts creates of one symbol near each other of which the log does not say whether they were on one exchange.
+    """
 
     races: int
     counts: Mapping[str, int]
     run_id: int | None
+    undecided: int = 0
 
 
 async def end_interval(
@@ -137,7 +141,7 @@ async def end_interval(
     Call it when all files of the run are loaded. `span` is the interval and what its late lines reach back to; None is nothing.
     """
     zones = {source.name: source.zone for source in sources}
-    told = [one for day in _days(span) for one in await _races(db, zones, day)]
+    told, undecided = await _races(db, zones, span)
     now = datetime.now(UTC)
     async with db.transaction() as connection:
         counts: Mapping[str, int] = {}
@@ -160,14 +164,20 @@ async def end_interval(
         if interval is not None:
             for name in zones:
                 await logfiles.cover(connection, name, interval, external_id)
-    return IntervalEnd(len(told), counts, run_id)
+    return IntervalEnd(len(told), counts, run_id, undecided)
 
 
-async def _races(db: Database, zones: Mapping[str, str], span: Interval) -> list[ToldRace]:
-    start, end = span
-    async with db.connection() as connection:
-        events = await logevents.events_between(connection, start - BEFORE, end, list(zones))
-    return [one for one in race_findings(events, zones) if start <= one.at < end]
+async def _races(db: Database, zones: Mapping[str, str], span: Interval | None) -> tuple[list[ToldRace], int]:
+    """The races of a stretch, and how many creates are not decided."""
+    told: list[ToldRace] = []
+    undecided = 0
+    for start, end in _days(span):
+        async with db.connection() as connection:
+            events = await logevents.events_between(connection, start - BEFORE, end, list(zones))
+        races, pairs = race_findings(events, zones)
+        told += [one for one in races if start <= one.at < end]
+        undecided += sum(start <= one.at < end for one in pairs)
+    return told, undecided
 
 
 def _days(span: Interval | None) -> Iterator[Interval]:

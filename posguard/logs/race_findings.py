@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from posguard.logs.correlate import correlate
 from posguard.logs.creates import creates
-from posguard.logs.races import find_races
+from posguard.logs.races import duplicate_errors, races_and_undecided
 from posguard.model.finding import Finding, Kind, Proof, Severity
 from posguard.model.position import PositionSide
 from posguard.model.race import Confidence, Scenario
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 ACCOUNT = "main"
 
 
-def race_findings(events: Iterable[LogEvent], zones: Mapping[str, str]) -> list[ToldRace]:
-    """A finding for each race that the events tell of, in order of time; events of one source come in the order of their lines."""
+def race_findings(
+    events: Iterable[LogEvent], zones: Mapping[str, str]
+) -> tuple[list[ToldRace], tuple[Race, ...]]:
+    """A finding for each race that the events tell of, in order of time; and the creates of which the log does not decide it.
+
+    Events of one source come in the order of their lines.
+    """
     told = correlate(events)
-    return [told_race(race) for race in find_races(told, creates(told), zones)]
+    races, undecided = races_and_undecided(told, creates(told), zones, duplicate_errors(told))
+    return [told_race(race) for race in races], undecided
 
 
 def told_race(race: Race) -> ToldRace:

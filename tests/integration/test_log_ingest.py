@@ -156,3 +156,21 @@ async def test_races_are_findings_once_however_often_the_interval_is_run(db, bot
     assert sorted(symbol for _, symbol, _ in found) == planted
     assert {state for _, _, state in found} == {"open"}
     assert len(ask(bot_dsn, "SELECT 1 FROM posguard.log_races")) == len(planted)
+
+
+async def test_creates_that_the_log_does_not_decide_are_counted_and_make_no_finding(db, bot_dsn, tmp_path):
+    lines = [
+        f"{START + timedelta(seconds=second):%Y-%m-%d %H:%M:%S},100 - {module} - INFO - {words}\n"
+        for second, number in ((40, 7), (50, 8))
+        for module, words in (
+            ("core.signal_processor", "Opening position for APTUSDT"),
+            ("core.repository", f"Created position #{number} for APTUSDT"),
+        )
+    ]
+    (tmp_path / "bot.log").write_text("".join(lines))
+    declared = source(tmp_path).model_copy(update={"zone": "UTC"})
+    whole = (START, START + HOUR)
+    await load(db, declared, files_of([str(tmp_path)]), whole)
+    ended = await end_interval(db, [declared], whole, interval=whole)
+    assert (ended.races, ended.undecided, ended.run_id) == (0, 1, None)
+    assert ask(bot_dsn, "SELECT 1 FROM posguard.findings") == []
