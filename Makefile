@@ -73,7 +73,7 @@ bench-load: install ## log events into PostgreSQL beside a bare COPY of the same
 	@$(PY) tools/bench_load.py $(ARGS)
 
 .PHONY: bench-analysis
-bench-analysis: install ## the 14 sections of the analysis on a million positions and ten million events; the bar is 20 s (SIZE= positions)
+bench-analysis: install ## the 14 sections of the analysis beside a million positions and ten million events; the bar is 20 s for eight hours (SIZE= positions)
 	@$(PY) tools/bench_analysis.py $(if $(SIZE),--size $(SIZE)) $(ARGS)
 
 .PHONY: reliability-logs

@@ -98,12 +98,12 @@ SELECT
     (count(*) / sum(count(*)) OVER ())::float8 AS share,
     min(created_at) AS first,
     max(created_at) AS last,
-    avg(extract(EPOCH FROM coalesce(
+    avg(date_part('epoch', coalesce(
         closed_at,
         CASE
             WHEN coalesce(status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled') THEN :until::timestamptz
         END
-    ) - coalesce(p.opened_at, p.created_at)))::float8 AS mean_seconds
+    ) - coalesce(p.opened_at, p.created_at))) AS mean_seconds
 FROM (SELECT NULL::timestamptz AS opened_at) AS absent
 CROSS JOIN LATERAL (
     SELECT
@@ -132,7 +132,7 @@ FROM (SELECT NULL::timestamptz AS opened_at) AS absent
 CROSS JOIN LATERAL (
     SELECT
         lower(btrim(exchange)) AS exchange,
-        extract(EPOCH FROM closed_at - coalesce(opened_at, created_at))::float8 AS seconds
+        date_part('epoch', closed_at - coalesce(opened_at, created_at)) AS seconds
     FROM monitoring.positions
     WHERE status = 'closed' AND closed_at >= :since::timestamptz AND closed_at < :until::timestamptz
 ) AS p
@@ -209,7 +209,7 @@ SELECT
     quantity,
     status,
     coalesce(p.opened_at, p.created_at) AS since,
-    extract(EPOCH FROM :until::timestamptz - coalesce(p.opened_at, p.created_at))::float8 AS age_seconds,
+    date_part('epoch', :until::timestamptz - coalesce(p.opened_at, p.created_at)) AS age_seconds,
     p.has_stop_loss,
     p.stop_loss_price,
     count(*) OVER () AS total
@@ -356,10 +356,10 @@ lives AS (
         id,
         status,
         created_at,
-        lower(btrim(exchange)) AS exchange,
-        upper(translate(split_part(symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS canonical,
+        coalesce(exchange, '') AS exchange,
+        coalesce(symbol, '') AS symbol,
         coalesce(p.account, '') AS account,
-        coalesce(nullif(lower(p.position_side), ''), 'both') AS leg,
+        coalesce(p.position_side, '') AS leg,
         CASE
             WHEN coalesce(status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled') THEN 'infinity'
             ELSE coalesce(closed_at, p.updated_at, created_at)
@@ -392,50 +392,92 @@ lives AS (
     ) AS p
 ),
 
+-- each spelling of a key is brought into its one form once, and not for every row
+keys AS (
+    SELECT
+        exchange,
+        symbol,
+        account,
+        leg,
+        dense_rank() OVER (
+            ORDER BY
+                lower(btrim(exchange)),
+                account,
+                upper(translate(split_part(symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C"),
+                coalesce(nullif(lower(leg), ''), 'both')
+        )::int AS key
+    FROM (SELECT DISTINCT exchange, symbol, account, leg FROM lives) AS spelled
+),
+
 paired AS (
     SELECT
         *,
         lag(id) OVER by_key AS before_id,
         lag(created_at) OVER by_key AS before_at,
         -- until when, and which row
-        max(ARRAY[extract(EPOCH FROM lives_until)::float8, id::float8]) OVER (
-            PARTITION BY exchange, account, canonical, leg
-            ORDER BY created_at, id
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        max(ARRAY[date_part('epoch', lives_until), id::float8]) OVER (
+            PARTITION BY key ORDER BY created_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS longest
-    FROM lives
-    WINDOW by_key AS (PARTITION BY exchange, account, canonical, leg ORDER BY created_at, id)
+    FROM (
+        SELECT
+            l.id,
+            l.status,
+            l.created_at,
+            l.lives_until,
+            l.exchange,
+            l.symbol,
+            k.key
+        FROM lives AS l
+        INNER JOIN keys AS k
+            ON l.exchange = k.exchange AND l.symbol = k.symbol AND l.account = k.account AND l.leg = k.leg
+    ) AS keyed
+    WINDOW by_key AS (PARTITION BY key ORDER BY created_at, id)
 ),
 
 found AS (
     SELECT
         *,
-        CASE
-            WHEN longest[1] > extract(EPOCH FROM created_at)::float8 THEN longest[2]::bigint
-            ELSE before_id
-        END AS first_id
+        longest[1] > date_part('epoch', created_at) AS overlaps
     FROM paired
     WHERE
         created_at >= :since::timestamptz
-        AND (longest[1] > extract(EPOCH FROM created_at)::float8 OR created_at - before_at < interval '10 seconds')
+        AND (longest[1] > date_part('epoch', created_at) OR created_at - before_at < interval '10 seconds')
 )
 
 SELECT
-    s.exchange,
-    s.canonical AS symbol,
+    lower(btrim(s.exchange)) AS exchange,
+    upper(translate(split_part(s.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS symbol,
     f.id AS first_id,
     s.id AS second_id,
     f.created_at AS first_at,
     s.created_at AS second_at,
-    extract(EPOCH FROM s.created_at - f.created_at)::float8 AS gap_seconds,
-    greatest(
-        extract(EPOCH FROM least(f.lives_until, s.lives_until, :until::timestamptz) - s.created_at), 0
-    )::float8 AS overlap_seconds,
+    date_part('epoch', s.created_at - f.created_at) AS gap_seconds,
+    CASE
+        WHEN s.overlaps
+            THEN greatest(
+                round((
+                    least(
+                        s.longest[1],
+                        date_part('epoch', s.lives_until),
+                        date_part('epoch', :until::timestamptz)
+                    ) - date_part('epoch', s.created_at)
+                )::numeric, 6), 0
+            )
+        ELSE 0
+    END::float8 AS overlap_seconds,
     f.status AS first_status,
     s.status AS second_status,
     count(*) OVER () AS total
 FROM found AS s
-INNER JOIN lives AS f ON s.first_id = f.id
+CROSS JOIN LATERAL (
+    SELECT
+        id,
+        created_at,
+        status
+    FROM monitoring.positions
+    WHERE id = CASE WHEN s.overlaps THEN s.longest[2]::bigint ELSE s.before_id END
+    LIMIT 1
+) AS f
 ORDER BY s.created_at, s.id
 LIMIT :listed::int;
 
@@ -557,7 +599,7 @@ SELECT
     quantity,
     status,
     coalesce(p.opened_at, p.created_at) AS since,
-    extract(EPOCH FROM :until::timestamptz - coalesce(p.opened_at, p.created_at))::float8 AS age_seconds,
+    date_part('epoch', :until::timestamptz - coalesce(p.opened_at, p.created_at)) AS age_seconds,
     p.unrealized_pnl,
     count(*) OVER () AS total
 FROM (SELECT NULL::timestamptz AS opened_at, NULL::numeric AS unrealized_pnl) AS absent
@@ -613,7 +655,7 @@ SELECT
     count(*) AS count,
     sum(size) AS size,
     sum(o.filled) AS filled,
-    avg(extract(EPOCH FROM o.updated_at - created_at))::float8 AS mean_seconds
+    avg(date_part('epoch', o.updated_at - created_at))::float8 AS mean_seconds
 FROM (SELECT NULL::timestamptz AS updated_at, NULL::numeric AS filled) AS absent
 CROSS JOIN LATERAL (
     SELECT
@@ -643,29 +685,50 @@ GROUP BY 1, fee_currency
 ORDER BY 1, fee_currency;
 
 -- name: order_faults
--- Orders of the window that cannot be right, by fault.
+-- Orders of the window that cannot be right, by fault. Order ids that are there twice are looked for by their hash first.
+WITH
+twice AS (
+    SELECT hashtextextended(order_id, 0) AS hash
+    FROM monitoring.orders
+    WHERE created_at >= :since::timestamptz AND created_at < :until::timestamptz AND order_id <> ''
+    GROUP BY 1
+    HAVING count(*) > 1
+),
+
+faults AS (
+    SELECT
+        id,
+        unnest(array_remove(ARRAY[
+            CASE WHEN filled > size THEN 'filled more than ordered' END,
+            CASE
+                WHEN lower(status) = 'filled' AND coalesce(filled, 0) < size THEN 'called filled with less than its size'
+            END,
+            CASE WHEN size <= 0 THEN 'no size' END,
+            CASE WHEN coalesce(position_id::text, '') = '' THEN 'no position' END,
+            CASE WHEN coalesce(order_id, '') = '' THEN 'no order id' END
+        ], NULL)) AS fault
+    FROM monitoring.orders
+    WHERE created_at >= :since::timestamptz AND created_at < :until::timestamptz
+    UNION ALL
+    SELECT
+        unnest(array_agg(id)),
+        'its order id is there twice'
+    FROM monitoring.orders
+    WHERE
+        created_at >= :since::timestamptz
+        AND created_at < :until::timestamptz
+        AND order_id <> ''
+        AND hashtextextended(order_id, 0) IN (SELECT hash FROM twice)
+    GROUP BY exchange, symbol, order_id
+    HAVING count(*) > 1
+)
+
 SELECT
     fault,
     count(*) AS count,
     array(
         SELECT unnest(array_agg(id ORDER BY id)) LIMIT 20
     ) AS ids
-FROM (
-    SELECT
-        id,
-        unnest(array_remove(ARRAY[
-            CASE WHEN filled > size THEN 'filled more than ordered' END,
-            CASE WHEN lower(status) = 'filled' AND coalesce(filled, 0) < size THEN 'called filled with less than its size' END,
-            CASE WHEN size <= 0 THEN 'no size' END,
-            CASE WHEN coalesce(position_id::text, '') = '' THEN 'no position' END,
-            CASE WHEN coalesce(order_id, '') = '' THEN 'no order id' END,
-            CASE
-                WHEN order_id <> '' AND count(*) OVER (PARTITION BY exchange, symbol, order_id) > 1
-                    THEN 'its order id is there twice'
-            END
-        ], NULL)) AS fault
-    FROM monitoring.orders
-    WHERE created_at >= :since::timestamptz AND created_at < :until::timestamptz
-) AS o
+FROM faults
 GROUP BY fault
 ORDER BY count(*) DESC, fault;

@@ -10,8 +10,8 @@ minutes AS (
         count(*) AS events,
         count(*) FILTER (
             WHERE upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL')
-            OR right(event_type, 6) = '_error'
-            OR right(event_type, 7) = '_failed'
+            OR event_type LIKE '%\_error'
+            OR event_type LIKE '%\_failed'
         ) AS errors,
         min(created_at) AS first_at,
         max(created_at) AS last_at
@@ -75,7 +75,7 @@ SELECT
     coalesce(closed, 0) AS closed,
     coalesce(events, 0) AS events,
     coalesce(errors, 0) AS errors,
-    extract(EPOCH FROM silence)::float8 AS longest_silence_seconds
+    date_part('epoch', silence) AS longest_silence_seconds
 FROM generate_series(
     :since::timestamptz, :until::timestamptz - interval '1 microsecond', interval '1 hour'
 ) AS h (hour)
@@ -93,7 +93,7 @@ SELECT
     p.status,
     p.created_at,
     p.closed_at,
-    extract(EPOCH FROM p.closed_at - p.created_at)::float8 AS seconds,
+    date_part('epoch', p.closed_at - p.created_at) AS seconds,
     count(*) OVER () AS total
 FROM (
     SELECT
@@ -194,7 +194,7 @@ SELECT
     max(lower(btrim(exchange))) AS exchange,
     count(*) AS moves,
     count(*) FILTER (WHERE gap < interval '1 minute') AS within_a_minute,
-    min(extract(EPOCH FROM gap))::float8 AS shortest_seconds,
+    min(date_part('epoch', gap))::float8 AS shortest_seconds,
     count(*) OVER () AS total
 FROM (
     SELECT
@@ -247,7 +247,7 @@ FROM (
             AND (
                 error_message ILIKE '%duplicate key%'
                 OR (
-                    (upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL') OR right(event_type, 6) = '_error')
+                    (upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL') OR event_type LIKE '%\_error')
                     AND event_data::text ILIKE '%duplicate key%'
                 )
             )
@@ -265,7 +265,7 @@ SELECT
     symbol,
     before_at AS first_at,
     created_at AS second_at,
-    extract(EPOCH FROM created_at - before_at)::float8 AS gap_seconds,
+    date_part('epoch', created_at - before_at) AS gap_seconds,
     before_operation AS first_operation,
     correlation_id AS second_operation,
     count(*) OVER () AS total
@@ -306,8 +306,8 @@ WHERE
     AND created_at < :until::timestamptz
     AND (
         upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL')
-        OR right(event_type, 6) = '_error'
-        OR right(event_type, 7) = '_failed'
+        OR event_type LIKE '%\_error'
+        OR event_type LIKE '%\_failed'
     )
 GROUP BY event_type, severity, 3
 ORDER BY count(*) DESC, event_type, severity, 3;
@@ -351,35 +351,24 @@ ORDER BY count DESC, message, code;
 -- How long operations took: from the creation of a row to its steps, and of a synchronisation from start to end, by exchange and in
 -- all. The five slowest over a second are named by their positions.
 WITH
-steps (event_type, operation) AS (
-    VALUES
-    ('order_placed', 'entry placed'),
-    ('order_filled', 'entry filled'),
-    ('stop_loss_placed', 'stop-loss placed'),
-    ('signal_executed', 'signal executed')
-),
-
-took AS MATERIALIZED (
+firsts AS (
     SELECT
-        e.event_type AS step,
-        lower(btrim(p.exchange)) AS exchange,
-        p.id,
-        extract(EPOCH FROM min(e.created_at) - p.created_at)::float8 AS seconds
-    FROM monitoring.positions AS p
-    INNER JOIN monitoring.events AS e ON p.id = e.position_id AND e.created_at >= p.created_at
+        position_id,
+        event_type,
+        min(created_at) AS at
+    FROM monitoring.events
     WHERE
-        p.created_at >= :since::timestamptz
-        AND p.created_at < :until::timestamptz
-        AND e.created_at >= :since::timestamptz
-        AND e.created_at < :until::timestamptz
-        AND e.event_type IN ('order_placed', 'order_filled', 'stop_loss_placed', 'signal_executed')
-    GROUP BY e.event_type, p.id, p.exchange, p.created_at
+        event_type IN ('order_placed', 'order_filled', 'stop_loss_placed', 'signal_executed')
+        AND position_id IS NOT NULL
+        AND created_at >= :since::timestamptz
+        AND created_at < :until::timestamptz
+    GROUP BY position_id, event_type
 ),
 
 synchronised AS (
     SELECT
-        lower(btrim(exchange)) AS exchange,
-        extract(EPOCH FROM next_at - created_at)::float8 AS seconds
+        exchange,
+        date_part('epoch', next_at - created_at) AS seconds
     FROM (
         SELECT
             exchange,
@@ -396,17 +385,21 @@ synchronised AS (
             AND created_at < :until::timestamptz
         WINDOW by_exchange AS (PARTITION BY exchange ORDER BY created_at, id)
     ) AS spaced
-    WHERE right(event_type, 8) = '_started' AND right(next_type, 10) = '_completed'
+    WHERE event_type LIKE '%\_started' AND next_type LIKE '%\_completed'
 ),
 
-every AS (
+every AS MATERIALIZED (
     SELECT
-        s.operation,
-        t.exchange,
-        t.id,
-        t.seconds
-    FROM took AS t
-    INNER JOIN steps AS s ON t.step = s.event_type
+        f.event_type AS step,
+        p.exchange,
+        p.id,
+        date_part('epoch', f.at - p.created_at) AS seconds
+    FROM firsts AS f
+    INNER JOIN monitoring.positions AS p ON f.position_id = p.id
+    WHERE
+        p.created_at >= :since::timestamptz
+        AND p.created_at < :until::timestamptz
+        AND f.at >= p.created_at
     UNION ALL
     SELECT
         'synchronisation',
@@ -416,28 +409,11 @@ every AS (
     FROM synchronised
 ),
 
-slowest AS (
-    SELECT
-        operation,
-        array_agg(id ORDER BY seconds DESC, id) AS ids
-    FROM (
-        SELECT
-            operation,
-            id,
-            seconds,
-            row_number() OVER (PARTITION BY operation ORDER BY seconds DESC, id) AS number
-        FROM every
-        WHERE seconds > 1 AND id IS NOT NULL
-    ) AS numbered
-    WHERE number <= 5
-    GROUP BY operation
-),
-
 lines AS (
     SELECT
-        operation,
-        grouping(exchange) AS in_all,
-        exchange,
+        step,
+        grouping(lower(btrim(exchange))) AS in_all,
+        lower(btrim(exchange)) AS exchange,
         count(*) AS count,
         min(seconds) AS min,
         avg(seconds) AS mean,
@@ -445,11 +421,35 @@ lines AS (
         max(seconds) AS max,
         count(*) FILTER (WHERE seconds > 1) AS over_a_second
     FROM every
-    GROUP BY operation, ROLLUP (exchange)
+    GROUP BY GROUPING SETS ((step), (step, lower(btrim(exchange))))
+),
+
+slowest AS (
+    SELECT
+        step,
+        array_agg(id ORDER BY seconds DESC, id) AS ids
+    FROM (
+        SELECT
+            e.step,
+            e.id,
+            e.seconds,
+            row_number() OVER (PARTITION BY e.step ORDER BY e.seconds DESC, e.id) AS number
+        FROM every AS e
+        INNER JOIN lines AS l ON e.step = l.step AND l.in_all = 1
+        WHERE e.seconds > 1 AND e.id IS NOT NULL AND (e.seconds >= l.percentiles[3] OR l.over_a_second < 1000)
+    ) AS numbered
+    WHERE number <= 5
+    GROUP BY step
 )
 
 SELECT
-    l.operation,
+    CASE l.step
+        WHEN 'order_placed' THEN 'entry placed'
+        WHEN 'order_filled' THEN 'entry filled'
+        WHEN 'stop_loss_placed' THEN 'stop-loss placed'
+        WHEN 'signal_executed' THEN 'signal executed'
+        ELSE l.step
+    END AS operation,
     CASE WHEN l.in_all = 1 THEN 'all' ELSE l.exchange END AS exchange,
     l.count,
     l.min,
@@ -461,5 +461,5 @@ SELECT
     l.over_a_second,
     CASE WHEN l.in_all = 1 THEN coalesce(s.ids, '{}') ELSE '{}' END AS slowest
 FROM lines AS l
-LEFT JOIN slowest AS s ON l.operation = s.operation
-ORDER BY l.operation, l.in_all DESC, l.exchange;
+LEFT JOIN slowest AS s ON l.step = s.step
+ORDER BY 1, l.in_all DESC, l.exchange;

@@ -76,8 +76,8 @@ SELECT
     usename AS role,
     state,
     pg_blocking_pids(pid) AS blocked_by,
-    extract(EPOCH FROM clock_timestamp() - xact_start)::float8 AS transaction_seconds,
-    extract(EPOCH FROM clock_timestamp() - state_change)::float8 AS state_seconds,
+    date_part('epoch', clock_timestamp() - xact_start) AS transaction_seconds,
+    date_part('epoch', clock_timestamp() - state_change) AS state_seconds,
     wait_event_type,
     left(regexp_replace(query, '\s+', ' ', 'g'), 200) AS query
 FROM pg_catalog.pg_stat_activity
