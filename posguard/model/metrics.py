@@ -257,3 +257,33 @@ TITLES: Mapping[Measure, str] = {
 GAUGES = (Measure.POSITIONS_ACTIVE, Measure.POSITIONS_UNPROTECTED, Measure.POSITIONS_AGED)
 LATENCIES = (Measure.LATENCY_ENTRY, Measure.LATENCY_STOP_LOSS)
 COUNTERS = tuple(measure for measure in Measure if measure not in {*GAUGES, *LATENCIES})
+_BY_EVENT: Mapping[str, Measure] = {
+    "stop_loss_placed": Measure.STOP_LOSS_PLACED,
+    "stop_loss_updated": Measure.STOP_LOSS_UPDATED,
+    "stop_loss_triggered": Measure.STOP_LOSS_TRIGGERED,
+    "trailing_stop_activated": Measure.TRAILING_ACTIVATED,
+    "trailing_stop_updated": Measure.TRAILING_UPDATED,
+    "trailing_stop_sl_updated": Measure.STOP_LOSS_TRAILED,
+    "zombie_orders_detected": Measure.ZOMBIE_ORDERS,
+    "position_closed": Measure.CLOSED_ON_EXCHANGE,
+    "phantom_position_closed": Measure.CLOSED_ON_EXCHANGE,
+}
+# What rows of monitoring.events are counted in.
+OF_EVENTS: tuple[Measure, ...] = (
+    *dict.fromkeys(_BY_EVENT.values()),
+    Measure.EMERGENCY_CLOSES,
+    Measure.ERRORS,
+    Measure.THROUGHPUT,
+)
+
+
+def measures_of(event_type: str, *, severe: bool, emergency: bool) -> tuple[Measure, ...]:
+    """The measures that a row of monitoring.events counts in; severe: its severity is ERROR or CRITICAL."""
+    found = [Measure.THROUGHPUT]
+    if event_type in _BY_EVENT:
+        found.append(_BY_EVENT[event_type])
+    if severe or event_type.endswith(("_error", "_failed")):
+        found.append(Measure.ERRORS)
+    if emergency:
+        found.append(Measure.EMERGENCY_CLOSES)
+    return tuple(found)

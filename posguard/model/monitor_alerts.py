@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from posguard.model.alert import AlertEvent, TopicAlert
 from posguard.model.finding import Severity
 from posguard.model.metrics import Measure, Window
 
@@ -88,9 +89,29 @@ class MonitorAlert:
 
     @property
     def topic(self) -> str:
-        """What the alert and its resolved notice have in common: one for each time it was raised."""
+        """What is raised and resolved by turns: the same each time."""
         kind, subject = self.standing.identity
-        return f"{kind}:{subject}:{self.raised_at:%Y%m%dT%H%M%S.%f}"
+        return f"{kind}:{subject}" if subject else kind.value
+
+    def told(self) -> TopicAlert:
+        """What the outbox takes: that it was raised, or where it is cleared that it ended."""
+        one = self.standing
+        ended = self.cleared_at is not None
+        payload = {
+            "exchange": one.exchange,
+            "position_id": one.position_id,
+            "raised_at": self.raised_at.isoformat(),
+            "cleared_at": self.cleared_at.isoformat() if self.cleared_at else None,
+            "runbook": one.kind.replace("_", "-"),
+        }
+        return TopicAlert(
+            self.topic,
+            AlertEvent.RESOLVED if ended else AlertEvent.RAISED,
+            one.severity,
+            one.kind.value,
+            f"Over: {one.text}" if ended else one.text,
+            payload=payload,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from posguard.model.metrics import Measure, Window
@@ -186,3 +186,7 @@ class MonitorRun:
     def expected(self) -> int:
         """How many snapshots the whole run has."""
         return max(int((self.ends_at - self.started_at).total_seconds() / self.interval + 1e-6), 1)
+
+    def due(self, number: int) -> datetime:
+        """When a snapshot is due, counted from 1: a multiple of the interval after the start, however long others took."""
+        return self.started_at + timedelta(seconds=self.interval * number)

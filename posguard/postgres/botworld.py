@@ -74,6 +74,12 @@ async def append(
         )
 
 
+async def change(connection: Any, rows: Collection[Mapping[str, Any]]) -> None:
+    """Changes stop, end and status of positions, by id."""
+    if rows:
+        await queries("botworld").change_positions(connection, list(rows))
+
+
 @asynccontextmanager
 async def _plain_json(connection: Any) -> AsyncIterator[None]:
     """COPY speaks the binary format, which the pool's JSON codec does not know: the driver's own one takes JSON as text."""

@@ -42,3 +42,11 @@ DO $$ BEGIN EXECUTE (
 -- name: raise_serial$
 -- The next position gets an id above the highest one.
 SELECT setval(pg_get_serial_sequence('monitoring.positions', 'id'), (SELECT max(id) FROM monitoring.positions));
+
+-- name: change_positions*!
+-- A position of a world in motion goes on: its stop, and its end.
+UPDATE monitoring.positions
+SET
+    status = :status, has_stop_loss = :has_stop_loss, stop_loss_price = :stop_loss_price, closed_at = :closed_at,
+    exit_reason = :exit_reason, updated_at = :updated_at
+WHERE id = :id;

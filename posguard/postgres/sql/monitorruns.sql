@@ -1,10 +1,11 @@
 -- What the monitor keeps for itself. Whoever writes holds the run's row first (beat), so that a process which was replaced
 -- writes nothing more.
 
--- name: unfinished^
+-- name: latest_run^
 SELECT id, started_at, ends_at, interval_seconds, log, finished_at
 FROM posguard.monitor_runs
-WHERE finished_at IS NULL;
+ORDER BY id DESC
+LIMIT 1;
 
 -- name: begin^
 INSERT INTO posguard.monitor_runs (started_at, ends_at, interval_seconds, log, owner)
@@ -12,9 +13,10 @@ VALUES (:started_at, :ends_at, :interval_seconds, :log, :owner)
 RETURNING id, started_at, ends_at, interval_seconds, log, finished_at;
 
 -- name: take_over^
+-- A run that was stopped goes on, too: its report is written anew at its end.
 UPDATE posguard.monitor_runs
-SET owner = :owner
-WHERE id = :id AND finished_at IS NULL
+SET owner = :owner, finished_at = NULL, report = NULL
+WHERE id = :id
 RETURNING id, started_at, ends_at, interval_seconds, log, finished_at;
 
 -- name: beat$
@@ -73,7 +75,13 @@ FROM posguard.monitor_alerts
 WHERE run_id = :run_id
 ORDER BY id;
 
--- name: raise!
+-- name: alerts_between
+SELECT kind, subject, exchange, position_id, text, raised_at, cleared_at
+FROM posguard.monitor_alerts
+WHERE raised_at <= :until AND (cleared_at IS NULL OR cleared_at > :since)
+ORDER BY raised_at, id;
+
+-- name: raise_!
 INSERT INTO posguard.monitor_alerts (run_id, kind, subject, severity, exchange, position_id, text, raised_at)
 VALUES (:run_id, :kind, :subject, :severity, :exchange, :position_id, :text, :raised_at);
 
@@ -81,11 +89,6 @@ VALUES (:run_id, :kind, :subject, :severity, :exchange, :position_id, :text, :ra
 UPDATE posguard.monitor_alerts
 SET cleared_at = :cleared_at
 WHERE kind = :kind AND subject = :subject AND cleared_at IS NULL;
-
--- name: tell!
-INSERT INTO posguard.alert_outbox (key, severity, kind, position_id, text, payload)
-VALUES (:key, :severity, :kind, :position_id, :text, :payload)
-ON CONFLICT (key) DO NOTHING;
 
 -- name: counters
 SELECT part, settled_id, settled_at, mark_id, mark_at, mark_xid, rules, counts

@@ -133,7 +133,9 @@ def test_raised_once_kept_and_cleared_once():
     assert [len(step.cleared) for step in (first, again, gone, back)] == [0, 0, 1, 0]
     (cleared,) = gone.cleared
     assert (cleared.raised_at, cleared.cleared_at) == (AT + MINUTE, AT + 3 * MINUTE)
-    assert cleared.topic == first.raised[0].topic != back.raised[0].topic
+    told = [first.raised[0].told(), cleared.told(), back.raised[0].told()]
+    assert [one.event for one in told] == ["raised", "resolved", "raised"]
+    assert {one.topic for one in told} == {"monitor_no_stop_loss:5"}
 
 
 def test_a_missed_snapshot_is_an_alert_clears_nothing_else_and_the_next_one_clears_it():
