@@ -171,6 +171,18 @@ class Settings(BaseSettings):
         90, ge=7, le=3650, description="days that loaded log events are kept; older records are not loaded"
     )
     error_hours: int = Field(24, ge=1, le=744, description="hours over which errors are counted by the hour")
+    monitor_error_rate: int = Field(
+        10, ge=1, description="errors a minute on one exchange from which the monitor warns"
+    )
+    monitor_price_silence: Duration = Field(
+        timedelta(minutes=3), description="time without a price from which the monitor warns"
+    )
+    monitor_bot_silence: Duration = Field(
+        timedelta(minutes=10), description="time without an event of the bot from which the monitor warns"
+    )
+    monitor_retention_days: int = Field(
+        90, ge=1, le=3650, description="days that ended runs of the monitor are kept in the database"
+    )
     baseline: str = Field(BEFORE, description="name of the baseline that success is measured against")
     alert_routes: tuple[AlertRoute, ...] = Field(
         (), description="where alerts go, as a JSON list; docs/alerts.md"

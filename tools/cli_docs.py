@@ -22,6 +22,7 @@ from posguard.cli import (
     logs_load_shapes,
     logs_patterns_shapes,
     logs_shapes,
+    monitor_shapes,
     race_shapes,
     shapes,
 )
@@ -53,7 +54,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
 
-A command that the design names and this version lacks (`monitor`) is marked "not built yet" wherever a finding names it.
+A command that this version lacks is marked "not built yet" wherever a finding names it.
 """
 
 JSON_HEAD = """# The JSON of every command
@@ -77,6 +78,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard alerts send, posguard alerts test", alerts_shapes.SendReport),
     ("posguard alerts send --dry-run", alerts_shapes.SendPlan),
     ("posguard alerts list", alerts_shapes.AlertList),
+    ("posguard monitor", monitor_shapes.MonitorReport),
     ("posguard baseline save, list", baseline_shapes.BaselineList),
     ("posguard db upgrade, posguard db downgrade", shapes.SchemaChange),
     ("posguard db upgrade --target bot, posguard db downgrade --target bot", shapes.BotTables),

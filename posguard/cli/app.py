@@ -26,6 +26,7 @@ from posguard.cli import (
     findings,
     logs,
     metrics,
+    monitor,
     output,
     reproduce,
     restore,
@@ -55,6 +56,7 @@ app.command()(audit.audit)
 app.command()(cleanup.cleanup)
 app.command()(restore.restore)
 app.command()(metrics.metrics)
+app.command()(monitor.monitor)
 app.command()(simulator.simulator)
 app.command()(reproduce.reproduce)
 app.command()(explore.explore)

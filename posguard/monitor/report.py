@@ -93,6 +93,7 @@ def build(run: MonitorRun, ended_at: datetime, told: Told) -> dict[str, Any]:
         ],
         "first_snapshot": taken[0] if taken else None,
         "last_snapshot": taken[-1] if taken else None,
+        "incomplete": "",
     }
 
 

@@ -139,13 +139,11 @@ class Monitor:
                     return taken, True
             self._plan = replace(self._plan, fresh=False)
             await store.forget(connection, now - self._plan.keep)
-            new = MonitorRun(
-                0, now, now + self._plan.duration, self._plan.interval.total_seconds(), self._named_log()
-            )
-            return await store.begin(connection, new, owner=self._owner), False
+            return await store.begin(connection, self._new_run(now), owner=self._owner), False
 
-    def _named_log(self) -> str:
-        return self._plan.log.name if self._plan.log else ""
+    def _new_run(self, now: datetime) -> MonitorRun:
+        log = self._plan.log.name if self._plan.log else ""
+        return MonitorRun(0, now, now + self._plan.duration, self._plan.interval.total_seconds(), log)
 
     async def _watch(self, run: MonitorRun, stop: asyncio.Event) -> dict[str, Any]:
         lines = Lines(self._path(run, "jsonl"))

@@ -252,7 +252,7 @@ async def over_time(
 
     def of(row: Any) -> Tally:
         # what happened at the very end of the last hour belongs to it
-        return hours[min(row["hour"], len(hours) - 1)]
+        return hours[min(int(row["hour"]), len(hours) - 1)]
 
     if events:
         for row in await _OVER_TIME.rows(connection, since=since, until=until):
