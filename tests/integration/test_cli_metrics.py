@@ -110,6 +110,20 @@ async def test_the_newest_run_is_told_and_what_is_not_known_is_left_out(bot_dsn,
     assert (told["posguard_alerts_unsent", "critical"], told["posguard_alerts_unsent", "info"]) == (2, 0)
     assert told["posguard_protection_gaps_open",] == 1
     assert told["posguard_kill_switch_engaged",] == 0
+    # a sender took them: one for a message that is not sent yet, the other for none, because no route wants it
+    run_script(
+        dsn,
+        "UPDATE posguard.alert_outbox SET routed_at = now();"
+        "INSERT INTO posguard.alert_messages (key, route, subject, severity, alerts) VALUES ('m', 'desk', 's', 'critical', 1);"
+        "INSERT INTO posguard.alert_message_items (message_id, alert_id)"
+        " SELECT m.id, o.id FROM posguard.alert_messages AS m, posguard.alert_outbox AS o WHERE o.key = 'k'",
+    )
+    told = values(posguard("metrics", folder=tmp_path, POSGUARD_DSN=dsn).out)
+    assert told["posguard_alerts_unsent", "critical"] == 1
+    run_script(dsn, "UPDATE posguard.alert_messages SET sent_at = now()")
+    told = values(posguard("metrics", folder=tmp_path, POSGUARD_DSN=dsn).out)
+    assert told["posguard_alerts_unsent", "critical"] == 0
+    assert ("posguard_alerts_oldest_unsent_timestamp_seconds",) not in told
 
 
 SNAPSHOT = Snapshot(

@@ -39,19 +39,21 @@ GROUP BY suite, severity, result
 ORDER BY suite, severity, result;
 
 -- name: unsent_alerts
--- Those that no sender has taken yet, and those of messages that are not sent; not those that no route wants.
-SELECT severity, count(*) AS alerts, min(created_at) AS oldest
-FROM posguard.alert_outbox
-WHERE id IN (
-    SELECT waits.id FROM posguard.alert_outbox AS waits
-    WHERE waits.routed_at IS NULL
-    UNION
-    SELECT i.alert_id FROM posguard.alert_messages AS m
-    INNER JOIN posguard.alert_message_items AS i ON m.id = i.message_id
-    WHERE m.sent_at IS NULL
-)
-GROUP BY severity
-ORDER BY severity;
+-- Those that wait for a sender, and those of a message that is not sent; what no route takes is nobody's.
+SELECT o.severity, count(*) AS alerts, min(o.created_at) AS oldest
+FROM posguard.alert_outbox AS o
+WHERE
+    o.sent_at IS NULL
+    AND (
+        o.routed_at IS NULL
+        OR EXISTS (
+            SELECT FROM posguard.alert_message_items AS i
+            INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
+            WHERE i.alert_id = o.id AND m.sent_at IS NULL
+        )
+    )
+GROUP BY o.severity
+ORDER BY o.severity;
 
 -- name: core^
 -- What the trading core has on record of this moment.
