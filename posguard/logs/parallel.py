@@ -1,26 +1,39 @@
-"""Several processes over the parts of a log; what they find comes back in file order, and no more of it waits than a part each."""
+"""Several processes over the parts of a log; what they find comes back in file order, and little of it waits.
+
+Each process takes the next part when it has done one, so that none waits for a slower one. What a process finds ahead of its turn
+waits in its pipe, and a process whose pipe is full waits with it.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import marshal
 import multiprocessing
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import astuple
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from typing import Any, cast
 
-from posguard.errors import LogError, PosguardError
+from posguard.errors import LogError, PosguardBugError, PosguardError
 from posguard.logs.parts import Part, PartEnd, read_part
 from posguard.logs.scan import Batch, Want
 from posguard.logs.zones import Edge, Span
 
-_BATCH, _END, _ERROR = range(3)
+# What a process says: a stretch begins, what a block of it held, a part's end, what went wrong, and that nothing is left.
+_STRETCH, _BATCH, _END, _ERROR, _OVER = range(5)
 # The form of marshal that looks for no repeated objects.
 _PLAIN = 2
 _PIPE = 1 << 20
+# The tickets for all stretches fit into a pipe at once: a stretch is a part, or several of a log of a hundred gigabytes.
+_TICKETS = 8000
+_TICKET = 4
+
+Stretch = Sequence[Part]
 
 
 def possible() -> bool:
@@ -40,36 +53,110 @@ def read(parts: Sequence[Part], want: Want, processes: int) -> Iterator[tuple[Pa
         else "spawn"
     )
     context = multiprocessing.get_context(method)
-    number = min(processes, len(parts))
+    each = -(-len(parts) // _TICKETS)
+    stretches = [parts[start : start + each] for start in range(0, len(parts), each)]
+    tickets = _tickets(context, len(stretches))
     workers: list[BaseProcess] = []
     pipes: list[Connection] = []
     try:
-        for share in range(1, number):
+        for _ in range(min(processes, len(stretches)) - 1):
             mine, theirs = context.Pipe(duplex=False)
             _widen(mine)
             # A forked process holds this one's ends too; with them open it would not notice that this one is gone.
             others = [*pipes, mine] if method == "fork" else []
             worker: BaseProcess = context.Process(  # type: ignore[attr-defined]  # every context has it
-                target=_work, args=(theirs, parts[share::number], want, others), daemon=True
+                target=_work, args=(theirs, tickets, stretches, want, others), daemon=True
             )
             worker.start()
             theirs.close()
             workers.append(worker)
             pipes.append(mine)
-        for place, part in enumerate(parts):
-            share = place % number
-            yield from (
-                ((part, item) for item in read_part(part, want))
-                if share == 0
-                else _of(part, pipes[share - 1])
-            )
+        yield from _in_order(stretches, want, tickets, _Others(stretches, pipes))
     finally:
         for worker in workers:
             if worker.is_alive():
                 worker.terminate()
             worker.join()
-        for pipe in pipes:
+        for pipe in (*pipes, tickets):
             pipe.close()
+
+
+def _tickets(context: BaseContext, number: int) -> Connection:
+    """A pipe that holds the number of each stretch; whoever reads one has that stretch to do."""
+    taken, given = context.Pipe(duplex=False)
+    os.write(given.fileno(), b"".join(n.to_bytes(_TICKET, "big") for n in range(number)))
+    given.close()
+    return taken
+
+
+def _take(tickets: Connection) -> int | None:
+    ticket = os.read(tickets.fileno(), _TICKET)
+    return int.from_bytes(ticket, "big") if ticket else None
+
+
+def _in_order(
+    stretches: Sequence[Stretch], want: Want, tickets: Connection, others: _Others
+) -> Iterator[tuple[Part, Batch | PartEnd]]:
+    spare = bytearray(2 * want.block)
+    done = 0
+    while done < len(stretches):
+        mine = _take(tickets)
+        for number in range(done, len(stretches) if mine is None else mine):
+            yield from others.of(number)
+        if mine is None:
+            return
+        for part in stretches[mine]:
+            yield from ((part, item) for item in read_part(part, want, spare=spare))
+        done = mine + 1
+
+
+class _Others:
+    """What the other processes find, stretch by stretch."""
+
+    def __init__(self, stretches: Sequence[Stretch], pipes: Sequence[Connection]) -> None:
+        self._stretches = stretches
+        # What each process is at, as far as it was asked.
+        self._at: dict[Connection, int | None] = dict.fromkeys(pipes)
+
+    def of(self, number: int) -> Iterator[tuple[Part, Batch | PartEnd]]:
+        """What is found in a stretch that another process took. Raises LogError where that fails, or ends before."""
+        stretch = self._stretches[number]
+        pipe = self._who(number, stretch[0])
+        for part in stretch:
+            what, values = _told(pipe, part)
+            while what == _BATCH:
+                first, last, edges, *rest = values
+                yield part, Batch(rest[0], Span(first, last, [Edge(*edge) for edge in edges]), *rest[1:])
+                what, values = _told(pipe, part)
+            yield part, PartEnd(*values)
+        self._at[pipe] = None
+
+    def _who(self, number: int, part: Part) -> Connection:
+        """The process that took a stretch. What a process took before is told already, so it says next what it is at."""
+        while number not in self._at.values():
+            ready = wait([pipe for pipe, at in self._at.items() if at is None])
+            if not ready:
+                raise PosguardBugError("A part of a log was given to a process that did not take it.")
+            for pipe in cast("list[Connection]", ready):
+                what, at = _told(pipe, part)
+                if what == _OVER:
+                    del self._at[pipe]
+                else:
+                    self._at[pipe] = at
+        return next(pipe for pipe, at in self._at.items() if at == number)
+
+
+def _told(pipe: Connection, part: Part) -> tuple[int, Any]:
+    try:
+        what, values = marshal.loads(pipe.recv_bytes())  # noqa: S302 - of a process of ours
+    except EOFError:
+        raise LogError(
+            f"The process that read {part.path} ended before it was done (out of memory, perhaps). What was read is not whole.",
+            hint="Run it again, or with one process.",
+        ) from None
+    if what == _ERROR:
+        raise LogError(values[0], hint=values[1])
+    return what, values
 
 
 def _widen(pipe: Connection) -> None:
@@ -78,32 +165,23 @@ def _widen(pipe: Connection) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
-def _of(part: Part, pipe: Connection) -> Iterator[tuple[Part, Batch | PartEnd]]:
-    while True:
-        try:
-            told = marshal.loads(pipe.recv_bytes())  # noqa: S302 - of a process of ours
-        except EOFError:
-            raise LogError(
-                f"The process that read {part.path} ended before it was done (out of memory, perhaps). What was read is not whole.",
-                hint="Run it again, or with one process.",
-            ) from None
-        what, values = told
-        if what == _ERROR:
-            raise LogError(values[0], hint=values[1])
-        if what == _END:
-            yield part, PartEnd(*values)
-            return
-        first, last, edges, *rest = values
-        yield part, Batch(rest[0], Span(first, last, [Edge(*edge) for edge in edges]), *rest[1:])
-
-
-def _work(pipe: Connection, parts: Sequence[Part], want: Want, others: Sequence[Connection]) -> None:
+def _work(
+    pipe: Connection,
+    tickets: Connection,
+    stretches: Sequence[Stretch],
+    want: Want,
+    others: Sequence[Connection],
+) -> None:
     for other in others:
         other.close()
+    spare = bytearray(2 * want.block)
     try:
-        for part in parts:
-            for item in read_part(part, want):
-                pipe.send_bytes(_packed(item))
+        while (number := _take(tickets)) is not None:
+            pipe.send_bytes(marshal.dumps((_STRETCH, number), _PLAIN))
+            for part in stretches[number]:
+                for item in read_part(part, want, spare=spare):
+                    pipe.send_bytes(_packed(item))
+        pipe.send_bytes(marshal.dumps((_OVER, None), _PLAIN))
     except PosguardError as error:
         pipe.send_bytes(marshal.dumps((_ERROR, (error.message, error.hint)), _PLAIN))
     except (BrokenPipeError, KeyboardInterrupt):

@@ -55,12 +55,19 @@ def parts_of(
     return parts
 
 
-def read_part(part: Part, want: Want, opener: Opener | None = None) -> Iterator[Batch | PartEnd]:
-    """The batches of a part, and at last its end. Raises LogError where the file cannot be opened."""
+def read_part(
+    part: Part, want: Want, opener: Opener | None = None, *, spare: bytearray | None = None
+) -> Iterator[Batch | PartEnd]:
+    """The batches of a part, and at last its end. `spare` is a buffer of two blocks that nobody uses now.
+
+    Raises LogError where the file cannot be opened.
+    """
     scanner = Scanner(want)
     with open_log(part.path, opener) as stream:
         first = _forward(stream, part.start)
-        reader = Reader(stream, first=first, stop=part.stop, block=want.block, largest=want.largest)
+        reader = Reader(
+            stream, first=first, stop=part.stop, block=want.block, largest=want.largest, spare=spare
+        )
         for block in reader.blocks():
             over = _limit(block, part.stop)
             if block.end:

@@ -57,6 +57,7 @@ class Reader:
         stop: int | None = None,
         block: int = BLOCK,
         largest: int = LARGEST,
+        spare: bytearray | None = None,
     ) -> None:
         self.headless = 0
         self.skipped = 0
@@ -66,7 +67,8 @@ class Reader:
         self._block = block
         self._stop = stop
         self._largest = max(largest, 2 * block)
-        self._buffer = bytearray(2 * block)
+        # What is asked of the system anew is filled with zeros page by page, which takes as long as reading it.
+        self._buffer = bytearray(2 * block) if spare is None else spare
         self._filled = 0
         self._passed = 0
         self._base = first
@@ -94,6 +96,9 @@ class Reader:
 
     def _fill(self) -> bool:
         room = min(self._block, len(self._buffer) - self._filled)
+        if self._seeking is _Seeking.MIDDLE:
+            # The first header is seldom far, and all that was read behind it has to be moved.
+            room = min(room, _BEHIND)
         if self._stop is not None:
             # The last record may go on behind the part's end, seldom far.
             ahead = max(self._stop - self._base - self._filled, 0)
