@@ -27,7 +27,7 @@ COMPONENTS = {
     "airflow-triggerer": "triggerer",
     "airflow-worker": "celery worker",
 }
-BESIDE = {"posguard-alerts", "posguard-metrics", "prometheus", "grafana"}
+BESIDE = {"posguard-alerts", "posguard-monitor", "posguard-metrics", "prometheus", "grafana"}
 EXAMPLE = dotenv_values(ROOT / ".env.example")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -179,7 +179,11 @@ def test_backups_outlive_the_worker_and_belong_to_airflows_user():
 def test_what_runs_without_airflow_runs_as_the_monitor_and_in_words_that_exist(capsys):
     from posguard.cli.app import run
 
-    beside = {"posguard-metrics": set(), "posguard-alerts": {"POSGUARD_ALERT_ROUTES"}}
+    beside = {
+        "posguard-monitor": set(),
+        "posguard-metrics": set(),
+        "posguard-alerts": {"POSGUARD_ALERT_ROUTES"},
+    }
     for name, settings in beside.items():
         body = SERVICES[name]
         assert set(body["environment"]) == {"POSGUARD_DSN", *settings}
@@ -190,6 +194,10 @@ def test_what_runs_without_airflow_runs_as_the_monitor_and_in_words_that_exist(c
         known = capsys.readouterr().out
         assert all(word in known for word in words if word.startswith("--")), words
     assert "posguard_monitor" in EXAMPLE["MONITOR_DSN"]
+    monitor = SERVICES["posguard-monitor"]
+    folder = monitor["command"][monitor["command"].index("--out") + 1]
+    assert f"posguard-monitor:{folder}" in monitor["volumes"]  # a restart goes on with the run and its files
+    assert f"RUN mkdir -m 700 {folder}\n" in DOCKERFILE
 
 
 def test_prometheus_and_grafana_find_one_another():
