@@ -7,9 +7,9 @@ its own and no created line. So the lines are merged: by the id where they carry
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posguard.logs.correlate import PositionEvent
 from posguard.model.log_event import LogKind
@@ -37,45 +37,33 @@ def creates(events: Iterable[PositionEvent]) -> tuple[Create, ...]:
 
 @dataclass(slots=True)
 class _Draft:
-    """A create while its lines are gathered."""
+    """A create while its lines are gathered: as far as it is told, what of it is inferred, and the wordings that told of it."""
 
-    at: datetime
-    started: datetime
-    actor: Actor
-    position_id: int | None
-    symbol: str
-    exchange: str | None
-    source: str
-    path: str
-    offset: int
+    told: Create
     inferred: set[str]
     patterns: set[str] = field(default_factory=set)
 
+    @property
+    def at(self) -> datetime:
+        """When its row is there."""
+        return self.told.at
+
     def done(self) -> Create:
-        return Create(
-            at=self.at,
-            started=self.started,
-            actor=self.actor,
-            position_id=self.position_id,
-            symbol=self.symbol,
-            exchange=self.exchange,
-            source=self.source,
-            path=self.path,
-            offset=self.offset,
-            inferred=tuple(sorted(self.inferred)),
-        )
+        return replace(self.told, inferred=tuple(sorted(self.inferred)))
 
     def add(self, event: PositionEvent) -> None:
         """One more line of the same insert."""
         self.patterns.add(event.pattern)
-        if self.exchange is None or ("exchange" in self.inferred and "exchange" not in event.inferred):
-            self.exchange = event.exchange or self.exchange
-            self.inferred.discard("exchange")
-            self.inferred |= {"exchange"} & set(event.inferred)
-        if self.actor is Actor.UNKNOWN or (self.actor is event.actor and "actor" not in event.inferred):
-            self.actor = event.actor
-            self.inferred.discard("actor")
-            self.inferred |= {"actor"} & set(event.inferred)
+        told = self.told
+        if told.exchange is None or ("exchange" in self.inferred and "exchange" not in event.inferred):
+            self._take("exchange", event, event.exchange or told.exchange)
+        if told.actor is Actor.UNKNOWN or (told.actor is event.actor and "actor" not in event.inferred):
+            self._take("actor", event, event.actor)
+
+    def _take(self, name: str, event: PositionEvent, value: Any) -> None:
+        self.told = replace(self.told, **{name: value})
+        self.inferred.discard(name)
+        self.inferred |= {name} & set(event.inferred)
 
 
 class _Desk:
@@ -130,7 +118,7 @@ class _Desk:
         draft = self._of_symbol.get(_place(event))
         if (
             draft is not None
-            and draft.actor is Actor.SYNC
+            and draft.told.actor is Actor.SYNC
             and event.at - draft.at <= _SAME_INSERT
             and event.pattern not in draft.patterns
         ):
@@ -140,7 +128,7 @@ class _Desk:
         self._note(event, self._take_begun(event))
 
     def _note(self, event: PositionEvent, first: PositionEvent | None) -> None:
-        draft = _Draft(
+        told = Create(
             at=event.at,
             started=first.at if first else event.at,
             actor=event.actor,
@@ -150,9 +138,8 @@ class _Desk:
             source=event.source,
             path=event.path,
             offset=event.offset,
-            inferred=set(event.inferred),
-            patterns={event.pattern},
         )
+        draft = _Draft(told, set(event.inferred), {event.pattern})
         if first is not None:
             draft.add(first)
         self._done.append(draft)
