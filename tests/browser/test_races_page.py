@@ -38,7 +38,8 @@ def races(demo):
         connection.execute("TRUNCATE posguard.log_races, posguard.log_events, posguard.log_files CASCADE")
         ids = "SELECT id FROM posguard.findings WHERE kind = ANY (%s)"
         connection.execute(f"DELETE FROM posguard.finding_events WHERE finding_id IN ({ids})", (list(KINDS),))
-        connection.execute("DELETE FROM posguard.findings WHERE kind = ANY (%s)", (list(KINDS),))
+        for table in ("findings", "alert_outbox"):
+            connection.execute(f"DELETE FROM posguard.{table} WHERE kind = ANY (%s)", (list(KINDS),))
 
 
 def test_from_the_navigation_to_the_lanes_of_a_race(races, site, visit, shot):
