@@ -11,6 +11,7 @@ import os
 import time
 import zlib
 from dataclasses import replace
+from functools import cache
 from random import Random
 
 import pytest
@@ -58,6 +59,14 @@ def read(data: bytes, want: Want = WANT) -> tuple[list[tuple], Extraction]:
     )  # fmt: skip
     events = [(e.offset, e.size, e.kind, e.position_id, e.symbol, e.at) for e in extraction]
     return events, extraction
+
+
+@cache
+def undamaged(number: int) -> tuple[Recipe, bytes, list[tuple]]:
+    """A log, its bytes, and what is read of it whole."""
+    recipe, pieces = LOGS[number]
+    data = joined(recipe, pieces)
+    return recipe, data, read(data)[0]
 
 
 def damaged(random: Random, data: bytes) -> tuple[bytes, int]:
@@ -109,9 +118,7 @@ def kept(whole: list[tuple], safe: int) -> list[tuple]:
 
 def one(number: int) -> None:
     random = Random(SEED * 1_000_003 + number)
-    recipe, pieces = random.choice(LOGS)
-    data = joined(recipe, pieces)
-    whole, _ = read(data)
+    recipe, data, whole = undamaged(random.choice(range(len(LOGS))))
     want = replace(
         WANT, block=random.choice((700, 4096, 1 << 16)), largest=random.choice((2000, 20_000, 1 << 20))
     )
