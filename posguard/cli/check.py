@@ -43,6 +43,7 @@ def check(*, demo: OnDemo = False, as_json: AsJson = False) -> None:
     with output.progress("looking …"):
         lines += asyncio.run(_look(dsn, venues, settings))
     lines += checking.log_sources(tuple(map(_log_source, settings.log_sources)), datetime.now(UTC))
+    lines.append(checking.alert_routes([f"{one.name} ({one.place})" for one in settings.alert_routes]))
     lines.append(checking.disk(str(Path.cwd()), shutil.disk_usage(Path.cwd()).free))
     failed = [line for line in lines if line.mark is Mark.FAIL]
     if as_json:

@@ -333,6 +333,14 @@ class SourceLook:
     remote: bool = False
 
 
+def alert_routes(places: Collection[str]) -> Line:
+    """Whether anybody is told; Airflow's Connections may say it too, which only Airflow knows."""
+    todo = "POSGUARD_ALERT_ROUTES says where alerts go, then `posguard alerts test`; docs/alerts.md."
+    if not places:
+        return Line("alerts", "routes", Mark.NONE, "none set: what is found is told to nobody", todo)
+    return Line("alerts", "routes", Mark.OK, ", ".join(places))
+
+
 def log_sources(looks: Collection[SourceLook], now: datetime) -> Iterator[Line]:
     """The declared logs: readable, how old the newest line is, and whether the zone can be right."""
     if not looks:

@@ -171,12 +171,12 @@ async def messages(connection: Any, *, sent_too: bool = False, limit: int = 100)
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Alerts in no message yet; messages not sent, and those among them that failed at least once; since when the oldest waits."""
+    """Alerts in no message yet; messages not sent, those among them that failed at least once, and when the oldest of these was made."""
 
     waiting: int
     unsent: int
     failing: int
-    oldest_unsent: datetime | None
+    oldest_failing: datetime | None
 
 
 async def totals(connection: Any) -> Totals:

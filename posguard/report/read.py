@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from posguard.model.finding import RACE_KINDS
 from posguard.model.race import race_from_plain
-from posguard.postgres import findings, lograces, planlists, plans, results, runs
+from posguard.postgres import alerts, findings, lograces, planlists, plans, results, runs
 from posguard.report.view import Known
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ async def read_known(db: Database, *, at: datetime, demo: bool = False) -> Known
         unresolved = await findings.unresolved(connection)
         judged_by = await results.latest_run_with_results(connection)
         judged = await results.results_of(connection, judged_by) if judged_by else ()
+        told = await alerts.totals(connection)
         return Known(
             at=at,
             runs=tuple(recent.values()),
@@ -75,6 +76,8 @@ async def read_known(db: Database, *, at: datetime, demo: bool = False) -> Known
             results_of=judged_by,
             strips=await _strips(connection, judged),
             demo=demo,
+            unsent=told.failing,
+            unsent_since=told.oldest_failing,
         )
 
 

@@ -122,6 +122,8 @@ def overview(known: Known, page: Page) -> str:
         dismissed=known.dismissed,
         suites=suites(known.results, known.strips),
         results_of=known.results_of,
+        unsent=known.unsent,
+        unsent_since=known.unsent_since,
         trend=trend(known.runs),
     )
 

@@ -53,6 +53,7 @@ class Known:
     `runs` are the newest first, filtered ones included; `run` is the newest over everything that came to an end, well or
     not; `complete` the last of those in which every venue could be judged, however old. `findings` are all that are neither resolved nor dismissed. `results` belong to the run
     `results_of`, the newest that has any; `strips` maps (suite, expectation) to its results in the last runs, oldest first.
+    `unsent` counts the messages of alerts that were tried and did not reach anybody, the oldest of them made at `unsent_since`.
     """
 
     at: datetime
@@ -65,6 +66,8 @@ class Known:
     results_of: int | None = None
     strips: Mapping[tuple[str, str], tuple[Outcome, ...]] = field(default_factory=dict)
     demo: bool = False
+    unsent: int = 0
+    unsent_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 
 import pytest
 
@@ -13,7 +12,6 @@ from posguard.postgres.pool import Database
 from posguard.settings import load_settings
 from tests.conftest import run_script
 from tests.dags.conftest import of_dsn
-from tests.fixtures.receivers import running_webhook
 
 pytestmark = [pytest.mark.airflow, pytest.mark.postgres]
 
@@ -26,21 +24,6 @@ def notifying(connect, monkeypatch, tmp_path):
     for name in (posguard_alerts.SLACK, posguard_alerts.WEBHOOK, posguard_alerts.EMAIL):
         monkeypatch.delenv(f"AIRFLOW_CONN_{name.upper()}", raising=False)
     return posguard_alerts
-
-
-@pytest.fixture
-def receiver():
-    """A webhook in a loop of its own: the notifier blocks the thread it is called in."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    running = running_webhook()
-    hook = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(10)
-    yield hook
-    asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
 
 
 def urls(routes):
@@ -108,7 +91,7 @@ def outbox(dsn):
 
 
 def test_a_failed_run_is_told_and_its_recovery_and_what_fails_is_one_line(
-    notifying, connect, bot_dsn, receiver, caplog
+    notifying, connect, bot_dsn, webhook_apart, caplog
 ):
     from airflow.sdk import DAG
 
@@ -122,18 +105,18 @@ def test_a_failed_run_is_told_and_its_recovery_and_what_fails_is_one_line(
     assert outbox(bot_dsn) == []
     end(failed=True)
     assert outbox(bot_dsn) == [("dag_run_failed", "raised", False)]  # no route: it waits
-    connect(posguard_alerts_webhook={"host": f"{receiver.url}/hunter2"})
-    receiver.status = 500
+    connect(posguard_alerts_webhook={"host": f"{webhook_apart.url}/hunter2"})
+    webhook_apart.status = 500
     end(failed=True)
     assert "it answered 500" in caplog.text
     assert "hunter2" not in caplog.text
-    receiver.status = 200
+    webhook_apart.status = 200
     connect(posguard_db={"conn_type": "postgres", "host": "127.0.0.1", "port": 9, "schema": "x"})
     end(failed=True)
     assert "The alerts were not sent: The database did not answer" in caplog.text
     connect(posguard_db=of_dsn(bot_dsn, sslmode="disable"))
     run_script(bot_dsn.get_secret_value(), "UPDATE posguard.alert_messages SET next_try = now()")
-    receiver.got.clear()
+    webhook_apart.got.clear()
     end(failed=False)
-    assert [one["alerts"][0]["event"] for one in receiver.bodies] == ["raised", "resolved"]
+    assert [one["alerts"][0]["event"] for one in webhook_apart.bodies] == ["raised", "resolved"]
     assert outbox(bot_dsn) == [("dag_run_failed", "raised", True), ("dag_run_failed", "resolved", True)]

@@ -74,11 +74,15 @@ ALL = ("preflight", "reconcile", "suites", "publish", "verdict")
 
 
 def test_one_run_by_hand_finds_what_was_planted_and_findings_do_not_fail_it(
-    demo_world, connected, run_dag, empty_dsn
+    demo_world, connected, run_dag, empty_dsn, webhook_apart, monkeypatch
 ):
+    monkeypatch.setenv("POSGUARD_HEARTBEAT_URL", f"{webhook_apart.url}/heartbeat")
+    connected(posguard_alerts_webhook={"host": f"{webhook_apart.url}/alerts"})
     states, dag_run = run_dag()
     assert states == dict.fromkeys(ALL, "success")
     assert dag_run.logical_date is None
+    heartbeat, told = webhook_apart.bodies
+    assert heartbeat is None
     (run,), open_now, judged = stored(empty_dsn)
     assert run.outcome is RunOutcome.PROBLEMS
     assert run.external_id == dag_run.run_id
@@ -86,6 +90,9 @@ def test_one_run_by_hand_finds_what_was_planted_and_findings_do_not_fail_it(
     truth = compare(demo_world.truth, [f.finding for f in open_now], judged, at=run.finished_at)
     assert truth.exact, "\n".join((*truth.missed, *truth.unexpected, *truth.differing))
     assert truth.found == truth.planted > 50
+    wanted = [f for f in open_now if f.finding.severity in {"critical", "warning"}]
+    wanted += [one for one in judged if one.result == "violation" and one.severity in {"critical", "warning"}]
+    assert sum(told["counts"].values()) == len(wanted)  # after the run, in one message
     assert asset_events(dag_run.run_id) == [
         {"run": run.id, "outcome": "problems", "counts": dict(run.counts), "world": "simulator"}
     ]

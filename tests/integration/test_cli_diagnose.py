@@ -123,15 +123,16 @@ async def test_found_is_planted_in_the_demo_world(empty_dsn, simulator, control,
         assert connection.execute("SELECT to_regnamespace('posguard')").fetchone() == (None,)
 
 
-async def test_a_healthy_world_ends_with_0_and_reconcile_records_it(healthy, simulator, tmp_path):
-    given = env(simulator.base_url, healthy)
+async def test_a_healthy_world_ends_with_0_and_reconcile_records_it(healthy, simulator, tmp_path, webhook):
+    given = env(simulator.base_url, healthy) | {"POSGUARD_HEARTBEAT_URL": webhook.url}
     ended = await posguard_beside("diagnose", folder=tmp_path, **given)
     assert (ended.code, ended.err) == (ExitCode.FINE, ""), ended
     assert "Clear: no finding." in ended.out
     assert "2 of 2 protected" in ended.out
-    assert stored(healthy) == 0
+    assert (stored(healthy), webhook.got) == (0, [])
     ended = await posguard_beside("reconcile", "--json", folder=tmp_path, **given)
     assert (ended.code, ended.err, ended.json["outcome"]) == (ExitCode.FINE, "", "clean")
+    assert len(webhook.got) == 1  # the heartbeat of a complete run
     assert (stored(healthy), ended.json["run_id"], ended.json["findings"]) == (1, 1, [])
 
 

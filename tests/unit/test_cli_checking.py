@@ -225,3 +225,9 @@ def test_a_log_that_is_not_there_or_elsewhere_or_none_at_all():
     ]
     assert [line.mark for line in checking.log_sources(there, NOW)] == [Mark.WARN, Mark.WARN, Mark.NONE]
     assert [line.mark for line in checking.log_sources([], NOW)] == [Mark.NONE]
+
+
+def test_whether_anybody_is_told_is_a_line():
+    assert checking.alert_routes([]).mark is Mark.NONE
+    line = checking.alert_routes(["desk (https://hooks.example)"])
+    assert (line.mark, line.said) == (Mark.OK, "desk (https://hooks.example)")

@@ -159,8 +159,8 @@ LIMIT :limit;
 SELECT
     (SELECT count(*) FROM posguard.alert_outbox WHERE routed_at IS NULL) AS waiting,
     (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL) AS unsent,
-    (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL AND attempts > 0) AS failing,
-    (SELECT min(created_at) FROM posguard.alert_messages WHERE sent_at IS NULL) AS oldest_unsent;
+    (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL AND last_error <> '') AS failing,
+    (SELECT min(created_at) FROM posguard.alert_messages WHERE sent_at IS NULL AND last_error <> '') AS oldest_failing;
 
 -- name: begin_watch!
 INSERT INTO posguard.alert_watch DEFAULT VALUES ON CONFLICT (only_row) DO NOTHING;

@@ -311,3 +311,10 @@ def test_an_analysis_that_is_not_conclusive_is_never_called_clear():
         text = render.log_report(races, hostile_numbers(), render.file_page(AT), unknown=unknown)
         assert f'class="hero {hero}"' in text
         assert ("There may be more" in text) is bool(unknown)
+
+
+def test_alerts_that_reached_nobody_are_said_on_the_first_page_and_others_are_not():
+    said = render.overview(replace(known(), unsent=2, unsent_since=AT), PAGE)
+    assert "2 messages of alerts reached nobody yet" in said
+    assert "<code>posguard alerts list</code>" in said
+    assert "reached nobody" not in render.overview(known(), PAGE)
