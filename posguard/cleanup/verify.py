@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from posguard.cleanup.rowwork import undo
 from posguard.model.finding import Kind
+from posguard.model.managed import AlertKind
 from posguard.model.plan import Action, LineState
 from posguard.postgres import plans
 from posguard.postgres.plans import Note
@@ -69,4 +70,4 @@ async def _verified(work: Work, one: StoredLine, verdict: bool | None, reason: s
         await plans.set_verified(connection, one.id, verified=verdict, reason=said)
         await work.note(connection, Note("verified", one.id, detail={"verified": verdict, "reason": reason}))
         if not verdict:
-            await work.alert(connection, one, "cleanup_not_verified", reason)
+            await work.alert(connection, one, AlertKind.CLEANUP_NOT_VERIFIED, reason)

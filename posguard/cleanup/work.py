@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from posguard.cleanup.planning import decide
 from posguard.cleanup.plans import dismissed_in
 from posguard.cleanup.unsent import with_orders
-from posguard.model.managed import Alert
+from posguard.model.managed import Alert, AlertKind
 from posguard.model.plan import LineState
 from posguard.model.scope import Scope
 from posguard.model.venue import VenueId
@@ -180,15 +180,15 @@ class Work:
         if state is not LineState.DONE:
             await self.note(connection, plans.Note(state.value, one.id, detail={"reason": reason}))
         if state is LineState.UNRESOLVED:
-            await self.alert(connection, one, "cleanup_unresolved", reason)
+            await self.alert(connection, one, AlertKind.CLEANUP_UNRESOLVED, reason)
         if state is LineState.FAILED and await plans.anything_sent(connection, one.id):
-            await self.alert(connection, one, "cleanup_failed", reason)
+            await self.alert(connection, one, AlertKind.CLEANUP_FAILED, reason)
 
     async def note(self, connection: Any, said: Note) -> None:
         """Adds a step to the record."""
         await plans.note(connection, self.plan.id, self.actor, said)
 
-    async def alert(self, connection: Any, one: StoredLine, kind: str, reason: str) -> None:
+    async def alert(self, connection: Any, one: StoredLine, kind: AlertKind, reason: str) -> None:
         """Tells whoever is on call; the same thing once."""
         line = one.line
         await managed.tell(

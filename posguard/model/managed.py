@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from posguard.model.position import TERMINAL, PositionKey
@@ -83,13 +84,25 @@ class ManagedRow:
         return replace(self, **changes)
 
 
+class AlertKind(StrEnum):
+    """What the trading core and the cleanup alert about. The value is the stable id in the database and in the runbook."""
+
+    ENTRY_UNKNOWN = "entry_unknown"  # ORD-4: nobody knows what became of the entry
+    CLOSE_UNKNOWN = "close_unknown"  # ORD-5: nobody knows what became of the close
+    NEEDS_ATTENTION = "needs_attention"  # a row that the core leaves to a person
+    ENDED_UNDERWAY = "ended_underway"  # another hand ended the row while an order of this one was out
+    CLEANUP_UNRESOLVED = "cleanup_unresolved"  # K7: nobody knows what became of an order of the plan
+    CLEANUP_FAILED = "cleanup_failed"  # K7: a line failed after an order of it may have been sent
+    CLEANUP_NOT_VERIFIED = "cleanup_not_verified"  # K7: a look afterwards shows that a line did not help
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """What is put into posguard.alert_outbox in the transaction of the change it tells of; key makes it one of a kind."""
 
     key: str
     severity: str
-    kind: str
+    kind: AlertKind
     text: str
     position_id: int | None = None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, assert_never
 
+from posguard.model.managed import AlertKind
 from posguard.model.order import OrderState, Outcome, Sight
 from posguard.model.position import Side, Status
 from posguard.trading.exits import decide_exit, wants_out
@@ -172,7 +173,11 @@ def _unresolved(row: ManagedRow, why: str) -> Step:
     return Move(
         row.but(status=Status.UNRESOLVED),
         why,
-        alert(row, "entry_unknown", f"{row.key}: {why}. Row #{row.id} blocks its key until it is settled."),
+        alert(
+            row,
+            AlertKind.ENTRY_UNKNOWN,
+            f"{row.key}: {why}. Row #{row.id} blocks its key until it is settled.",
+        ),
         keeps=True,
     )
 

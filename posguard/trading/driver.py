@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from posguard.errors import PosguardBugError, RetryableError
-from posguard.model.managed import Alert, client_id
+from posguard.model.managed import Alert, AlertKind, client_id
 from posguard.model.order import Lookup, OrderReply, Outcome, Sight, Why
 from posguard.model.position import Status
 from posguard.model.transitions import Origin
@@ -349,8 +349,9 @@ class Driver:
         now = lost.row or row
         sent = facts.reply is not None and facts.reply.outcome is not Outcome.REJECTED
         if now.ended and sent and now.fencing == row.fencing and not row.exit_reason:
+            kind = AlertKind.ENDED_UNDERWAY
             text = f"{row.key}: row #{row.id} became {now.status} while its order was out; look at the venue."
-            alert = Alert(f"core:{row.id}:ended_underway", "critical", "ended_underway", text, row.id)
+            alert = Alert(f"core:{row.id}:{kind}", "critical", kind, text, row.id)
             async with self.ports.database.connection() as connection:
                 await managed.tell(connection, alert)
             await self.ports.announce(alert)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from posguard.model.managed import OURS, ROLLED_BACK, intent_of
+from posguard.model.managed import OURS, ROLLED_BACK, AlertKind, intent_of
 from posguard.model.order import OrderState, Outcome, Sight, Why
 from posguard.model.position import Side, Status
 from posguard.model.protection import protection_of
@@ -63,7 +63,9 @@ def decide_exit(row: ManagedRow, facts: Facts) -> Step:
     if reply is not None and reply.outcome is Outcome.UNKNOWN and row.status is Status.CLOSING:
         why = f"nobody knows what became of the close: {reply.reason}"
         text = f"{row.key}: {why}. Row #{row.id} blocks its key until it is settled."
-        return Move(row.but(status=Status.UNRESOLVED), why, alert(row, "close_unknown", text), keeps=True)
+        return Move(
+            row.but(status=Status.UNRESOLVED), why, alert(row, AlertKind.CLOSE_UNKNOWN, text), keeps=True
+        )
     if reply is not None and reply.outcome is Outcome.REJECTED:
         return _refused(row, facts, reply)
     if facts.closes is None:
@@ -155,7 +157,9 @@ def _shows_none(row: ManagedRow, facts: Facts) -> bool:
 def _give_up(row: ManagedRow, why: str) -> Step:
     if row.status is Status.CLOSING:
         text = f"{row.key}: {why}. Row #{row.id} blocks its key until it is settled."
-        return Move(row.but(status=Status.UNRESOLVED), why, alert(row, "close_unknown", text), keeps=True)
+        return Move(
+            row.but(status=Status.UNRESOLVED), why, alert(row, AlertKind.CLOSE_UNKNOWN, text), keeps=True
+        )
     return flagged(row, why)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from posguard.model.managed import Alert
+from posguard.model.managed import Alert, AlertKind
 from posguard.model.position import Status
 from posguard.trading.facts import Leave, Move
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from posguard.trading.facts import Step
 
 
-def alert(row: ManagedRow, kind: str, text: str, *, severity: str = "critical") -> Alert:
+def alert(row: ManagedRow, kind: AlertKind, text: str, *, severity: str = "critical") -> Alert:
     """An alert of one change of one row."""
     return Alert(f"core:{row.id}:{kind}:{row.version}", severity, kind, text, row.id)
 
@@ -33,6 +33,6 @@ def flagged(row: ManagedRow, why: str, *, settled: bool = False) -> Step:
     return Move(
         row.but(needs_attention=True, attention_reason=why),
         why,
-        alert(row, "needs_attention", text),
+        alert(row, AlertKind.NEEDS_ATTENTION, text),
         keeps=True,
     )

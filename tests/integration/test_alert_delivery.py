@@ -137,13 +137,14 @@ async def test_severity_and_owner_choose_the_route_and_the_end_goes_where_the_be
 
 
 async def test_the_trading_cores_alerts_go_out_as_they_stand(db, webhook):
-    from posguard.model.managed import Alert
+    from posguard.model.managed import Alert, AlertKind
     from posguard.postgres import managed
 
     async with db.transaction() as connection:
         for _ in range(2):
             await managed.tell(
-                connection, Alert("core:7:x:1", "critical", "needs_attention", "Row 7 wants a look", 7)
+                connection,
+                Alert("core:7:x:1", "critical", AlertKind.NEEDS_ATTENTION, "Row 7 wants a look", 7),
             )
     await send(db, hook_route(webhook))
     (body,) = webhook.bodies
