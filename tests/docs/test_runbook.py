@@ -31,7 +31,9 @@ def anchor(kind):
 
 def alert_anchor(kind):
     """Where an alert of a kind points to when it says nothing else itself."""
-    waiting = WaitingAlert(1, "k", "", AlertEvent.RAISED, Severity.CRITICAL, kind, "operations", "t", {}, datetime.now(UTC))
+    waiting = WaitingAlert(
+        1, "k", "", AlertEvent.RAISED, Severity.CRITICAL, kind, "operations", "t", {}, datetime.now(UTC)
+    )
     return "inconclusive-venue" if kind == RUN_INCONCLUSIVE else runbook(waiting)
 
 
