@@ -17,11 +17,13 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from posguard.logs.analysis import Gathered
+from posguard.logs.analysis import Stepwise
+from posguard.logs.correlate import PositionEvent
 from posguard.logs.extract import extract
 from posguard.logs.finder import Finder
 from posguard.logs.generator import Truth, write_large
@@ -80,15 +82,22 @@ def events(path: str) -> int:
 def analysis(path: str) -> dict[str, object]:
     """The whole analysis on two processes: events put together from neighbours, creates, races with time line and scenario, numbers."""
     read = extract([path], SOURCE, processes=2)
-    gathered = Gathered()
-    gathered.take(read)
-    found = gathered.conclude(zones={SOURCE.name: SOURCE.zone}, total_lines=None, parsed_entries=None)
+    ids = 0
+
+    def each(told: tuple[PositionEvent, ...]) -> None:
+        nonlocal ids
+        ids += sum(event.position_id or 0 for event in told if event.kind == "created")
+
+    steps = Stepwise({SOURCE.name: SOURCE.zone}, each=each)
+    rest = iter(read)
+    while part := list(islice(rest, 8192)):
+        steps.take(part)
+    found = steps.conclude(total_lines=None, parsed_entries=None)
     numbers = found.statistics
     races: Counter[str] = Counter()
     for race in found.races:
         if planted := PLANTED.fullmatch(race.symbol):
             races[f"{planted[1]}: {race.scenario}"] += 1
-    ids = sum(e.position_id or 0 for e in found.events if e.kind == "created")
     return {
         "kinds": dict(numbers.kinds),
         "creates": numbers.position_creates,

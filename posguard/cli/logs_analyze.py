@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -15,9 +17,10 @@ from posguard.cli.options import AsJson, OnDemo, OneExchange, OneSymbol
 from posguard.errors import ExitCode, LogError, OperatorError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from posguard.logs.analysis import Analysis
+    from posguard.logs.analysis import Analysis, Stepwise
+    from posguard.logs.correlate import PositionEvent
     from posguard.logs.extract import Extraction
     from posguard.model.log_event import LogEvent
     from posguard.model.scope import Scope
@@ -98,7 +101,8 @@ def analyze(
     counted = written in {Format.JSON, Format.HTML} if levels is None else levels
     wanted = readings(paths or [], zone, demo=demo)
     read = extractions(wanted, known, since=begin, until=end, last_lines=lines, levels=counted)
-    found, contexts, damage = _analysed(read, scope, counted=counted)
+    told = written is Format.JSON or (written is Format.TEXT and bool(scope.symbol))
+    found, contexts, damage = _analysed(read, scope, counted=counted, events=told)
     unknown = _inconclusive(read, found)
     text = _written(found, contexts, damage, written, unknown)
     if export is not None:
@@ -164,27 +168,61 @@ def _moment(option: str, text: str) -> datetime | None:
 
 
 def _analysed(
-    read: Sequence[Extraction], scope: Scope, *, counted: bool
+    read: Sequence[Extraction], scope: Scope, *, counted: bool, events: bool
 ) -> tuple[Analysis, Contexts, list[str]]:
     from posguard.cli.logs_reading import damage_of, in_parts
     from posguard.logs.analysis import Gathered
 
+    zones = {one.source.name: one.source.zone for one in read}
+    told: list[tuple[PositionEvent, ...]] = []
+    steps = _stepwise(read[0], zones, scope, told if events else None) if len(read) == 1 else None
+    if steps is not None:
+        found = steps.conclude(**_lines(read, counted=counted))
+        found = replace(found, events=tuple(chain.from_iterable(told)))
+        return found, _contexts(found, steps.kept, read), damage_of(read)
+    # Several sources may tell of one race, and a log that goes back tells of one moment twice: all is held.
     gathered = Gathered()
     for one in read:
         for part in in_parts(one):
             gathered.take(part)
+    found = gathered.conclude(zones=zones, scope=scope, **_lines(read, counted=counted))
+    return found, _contexts(found, gathered.kept, read), damage_of(read)
+
+
+def _stepwise(
+    read: Extraction,
+    zones: Mapping[str, str],
+    scope: Scope,
+    told: list[tuple[PositionEvent, ...]] | None,
+) -> Stepwise | None:
+    """One source, judged as it is read, its events kept in `told` where they are wanted; None where it goes back in time."""
+    from posguard.cli.logs_reading import in_parts
+    from posguard.logs.analysis import Stepwise
+
+    steps = Stepwise(zones, scope, each=(lambda _: None) if told is None else told.append)
+    for part in in_parts(read):
+        steps.take(part)
+        if steps.went_back:
+            return None
+    return steps
+
+
+class _Lines(TypedDict):
+    total_lines: int | None
+    parsed_entries: int | None
+    levels: Mapping[str, int]
+
+
+def _lines(read: Sequence[Extraction], *, counted: bool) -> _Lines:
     counts = [one.counts for one in read]
     levels: Counter[str] = Counter()
     for count in counts:
         levels.update(count.levels)
-    found = gathered.conclude(
-        zones={one.source.name: one.source.zone for one in read},
-        scope=scope,
-        total_lines=sum(c.lines for c in counts) if counted else None,
-        parsed_entries=sum(c.records for c in counts) if counted else None,
-        levels=levels,
-    )
-    return found, _contexts(found, gathered.kept, read), damage_of(read)
+    return {
+        "total_lines": sum(c.lines for c in counts) if counted else None,
+        "parsed_entries": sum(c.records for c in counts) if counted else None,
+        "levels": levels,
+    }
 
 
 def _contexts(found: Analysis, kept: Sequence[LogEvent], read: Sequence[Extraction]) -> Contexts:

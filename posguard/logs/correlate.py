@@ -164,25 +164,41 @@ def correlate(events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:
 
     Events of one source come in the order of their lines. What several files or sources tell is told once.
     """
-    by_source: dict[str, list[LogEvent]] = defaultdict(list)
-    for event in events:
-        if tells_of_position(event):
+    reader = Correlator()
+    kept = [event for event in events if tells_of_position(event)]
+    for event in kept:
+        reader.hear(event)
+    return reader.told(kept)
+
+
+class Correlator:
+    """Completes events from their neighbours, a stretch of the log after another.
+
+    `hear` all events that there are as yet, whose ids and exchanges may be named anywhere, before the first of them is `told`.
+    """
+
+    def __init__(self) -> None:
+        self._neighbours: defaultdict[str, _Neighbours] = defaultdict(_Neighbours)
+
+    def hear(self, event: LogEvent) -> None:
+        """Hears what an event about a position names; those of one source in the order of their lines."""
+        if event.symbol:
+            self._neighbours[event.source].hear(event, _canonical(event.symbol))
+
+    def told(self, events: Iterable[LogEvent]) -> tuple[PositionEvent, ...]:
+        """The next stretch of events about positions, in order of time."""
+        by_source: dict[str, list[LogEvent]] = defaultdict(list)
+        for event in events:
             by_source[event.source].append(event)
-    found = [told for one in by_source.values() for told in _one_source(one)]
-    found.sort(key=_when)
-    return tuple(told_once(found))
+        found: list[PositionEvent] = []
+        for source, lines in by_source.items():
+            found.extend(map(self._neighbours[source].take, lines))
+        found.sort(key=_when)
+        return tuple(told_once(found))
 
 
 def _when(event: PositionEvent) -> datetime:
     return event.at
-
-
-def _one_source(events: list[LogEvent]) -> Iterable[PositionEvent]:
-    neighbours = _Neighbours(events)
-    for event in events:
-        told = neighbours.complete(event)
-        neighbours.remember(told)
-        yield told
 
 
 @dataclass(slots=True)
@@ -197,7 +213,8 @@ class _Open:
 class _Neighbours:
     """What the lines read so far, and ids and exchanges named anywhere in the source, add to the next line."""
 
-    def __init__(self, events: list[LogEvent]) -> None:
+    def __init__(self) -> None:
+        self._named: dict[int, str] = {}
         self._symbol_of: dict[int, str] = {}
         self._exchanges_of: dict[str, set[str]] = defaultdict(set)
         self._exchange_of: dict[int, str] = {}
@@ -208,13 +225,19 @@ class _Neighbours:
         self._signals: dict[str, tuple[datetime, str]] = {}
         self._pass: tuple[datetime, str | None] | None = None
         self._waiting: list[PositionEvent] = []
-        for event in events:
-            if event.symbol:
-                symbol = _canonical(event.symbol)
-                if event.position_id is not None:
-                    self._symbol_of.setdefault(event.position_id, symbol)
-                if event.exchange:
-                    self._exchanges_of[symbol].add(event.exchange)
+
+    def hear(self, event: LogEvent, symbol: str) -> None:
+        """A line that names a symbol, with an id or an exchange perhaps."""
+        if event.position_id is not None:
+            self._named.setdefault(event.position_id, symbol)
+        if event.exchange:
+            self._exchanges_of[symbol].add(event.exchange)
+
+    def take(self, event: LogEvent) -> PositionEvent:
+        """The next event, completed."""
+        told = self.complete(event)
+        self.remember(told)
+        return told
 
     def complete(self, event: LogEvent) -> PositionEvent:
         """The event with what its neighbours know of it."""
@@ -289,8 +312,11 @@ class _Neighbours:
             self._opens[told.symbol].inserted = True
 
     def _symbol(self, event: LogEvent) -> str | None:
-        if event.position_id is not None and event.position_id in self._symbol_of:
-            return self._symbol_of[event.position_id]
+        if event.position_id is not None:
+            # What a line says goes before what was made of its neighbours.
+            known = self._named.get(event.position_id) or self._symbol_of.get(event.position_id)
+            if known is not None:
+                return known
         if event.kind == LogKind.CREATED and (symbol := self._inserted_just_now(event.at)) is not None:
             return symbol
         if event.kind in _PART_OF_OPEN and _actor_of_module(event.module) is not Actor.SYNC:

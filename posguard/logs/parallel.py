@@ -1,6 +1,6 @@
 """Several processes over the parts of a log; what they find comes back in file order, and little of it waits.
 
-Each process takes the next part when it has done one, so that none waits for a slower one. What a process finds ahead of its turn
+Each process has a part to begin with, and takes the next when it has done one, so that none waits for a slower one. What a process finds ahead of its turn
 waits in its pipe, and a process whose pipe is full waits with it.
 """
 
@@ -11,7 +11,7 @@ import marshal
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from multiprocessing.connection import Connection, wait
@@ -55,17 +55,21 @@ def read(parts: Sequence[Part], want: Want, processes: int) -> Iterator[tuple[Pa
     context = multiprocessing.get_context(method)
     each = -(-len(parts) // _TICKETS)
     stretches = [parts[start : start + each] for start in range(0, len(parts), each)]
-    tickets = _tickets(context, len(stretches))
+    number = min(processes, len(stretches))
+    tickets = _tickets(context, range(number, len(stretches)))
     workers: list[BaseProcess] = []
     pipes: list[Connection] = []
     try:
-        for _ in range(min(processes, len(stretches)) - 1):
+        for first in range(1, number):
             mine, theirs = context.Pipe(duplex=False)
             _widen(mine)
             # A forked process holds this one's ends too; with them open it would not notice that this one is gone.
             others = [*pipes, mine] if method == "fork" else []
             worker: BaseProcess = context.Process(  # type: ignore[attr-defined]  # every context has it
-                target=_work, args=(theirs, tickets, stretches, want, others), daemon=True
+                target=_work,
+                args=(theirs, tickets, stretches, want),
+                kwargs={"first": first, "others": others},
+                daemon=True,
             )
             worker.start()
             theirs.close()
@@ -81,10 +85,10 @@ def read(parts: Sequence[Part], want: Want, processes: int) -> Iterator[tuple[Pa
             pipe.close()
 
 
-def _tickets(context: BaseContext, number: int) -> Connection:
-    """A pipe that holds the number of each stretch; whoever reads one has that stretch to do."""
+def _tickets(context: BaseContext, numbers: Iterable[int]) -> Connection:
+    """A pipe that holds the numbers of stretches; whoever reads one has that stretch to do."""
     taken, given = context.Pipe(duplex=False)
-    os.write(given.fileno(), b"".join(n.to_bytes(_TICKET, "big") for n in range(number)))
+    os.write(given.fileno(), b"".join(n.to_bytes(_TICKET, "big") for n in numbers))
     given.close()
     return taken
 
@@ -98,16 +102,16 @@ def _in_order(
     stretches: Sequence[Stretch], want: Want, tickets: Connection, others: _Others
 ) -> Iterator[tuple[Part, Batch | PartEnd]]:
     spare = bytearray(2 * want.block)
+    mine: int | None = 0
     done = 0
-    while done < len(stretches):
-        mine = _take(tickets)
-        for number in range(done, len(stretches) if mine is None else mine):
+    while mine is not None:
+        for number in range(done, mine):
             yield from others.of(number)
-        if mine is None:
-            return
         for part in stretches[mine]:
             yield from ((part, item) for item in read_part(part, want, spare=spare))
-        done = mine + 1
+        done, mine = mine + 1, _take(tickets)
+    for number in range(done, len(stretches)):
+        yield from others.of(number)
 
 
 class _Others:
@@ -115,8 +119,8 @@ class _Others:
 
     def __init__(self, stretches: Sequence[Stretch], pipes: Sequence[Connection]) -> None:
         self._stretches = stretches
-        # What each process is at, as far as it was asked.
-        self._at: dict[Connection, int | None] = dict.fromkeys(pipes)
+        # What each process is at, as far as it was asked. The first stretches are given out beforehand.
+        self._at: dict[Connection, int | None] = {pipe: first for first, pipe in enumerate(pipes, 1)}
 
     def of(self, number: int) -> Iterator[tuple[Part, Batch | PartEnd]]:
         """What is found in a stretch that another process took. Raises LogError where that fails, or ends before."""
@@ -170,18 +174,22 @@ def _work(
     tickets: Connection,
     stretches: Sequence[Stretch],
     want: Want,
+    *,
+    first: int,
     others: Sequence[Connection],
 ) -> None:
     for other in others:
         other.close()
     spare = bytearray(2 * want.block)
+    number: int | None = first
     try:
-        while (number := _take(tickets)) is not None:
-            pipe.send_bytes(marshal.dumps((_STRETCH, number), _PLAIN))
+        while number is not None:
             for part in stretches[number]:
                 for item in read_part(part, want, spare=spare):
                     pipe.send_bytes(_packed(item))
-        pipe.send_bytes(marshal.dumps((_OVER, None), _PLAIN))
+            number = _take(tickets)
+            said = (_OVER, None) if number is None else (_STRETCH, number)
+            pipe.send_bytes(marshal.dumps(said, _PLAIN))
     except PosguardError as error:
         pipe.send_bytes(marshal.dumps((_ERROR, (error.message, error.hint)), _PLAIN))
     except (BrokenPipeError, KeyboardInterrupt):

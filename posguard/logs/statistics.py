@@ -33,6 +33,9 @@ _PAIRS = (
     ("entry", LogKind.OPENING, LogKind.ENTRY_PLACED),
     ("stop_loss", LogKind.STOP_PLACING, LogKind.STOP_PLACED),
 )
+_OF_KIND: Mapping[str, Sequence[tuple[str, LogKind, LogKind]]] = {
+    kind: [pair for pair in _PAIRS if kind in pair] for _, *kinds in _PAIRS for kind in kinds
+}
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ class Tally:
 def statistics(
     tally: Tally,
     errors: Sequence[DuplicateError],
-    events: Sequence[PositionEvent],
+    events: Sequence[PositionEvent] | Pairs,
     *,
     creates: int,
     updates: int,
@@ -98,7 +101,7 @@ def statistics(
     parsed_entries: int | None,
     levels: Mapping[str, int] | None = None,
 ) -> Statistics:
-    """The numbers of an analysis. `levels` are those of all lines where they were counted, else those of the events."""
+    """The numbers of an analysis; of the events it is enough what their pairs took. `levels` are those of all lines where they were counted, else those of the events."""
     hours = tally.covered / timedelta(hours=1)
     low, high = poisson_interval(len(errors))
     a_day = _HOURS_A_DAY / hours if hours else None
@@ -138,11 +141,16 @@ def _hour(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _latencies(said: Mapping[str, list[float]], events: Sequence[PositionEvent]) -> dict[str, Latency]:
+def _latencies(
+    said: Mapping[str, list[float]], events: Sequence[PositionEvent] | Pairs
+) -> dict[str, Latency]:
     measured = {name: list(values) for name, values in said.items()}
-    for name, begins, ends in _PAIRS:
-        if name not in measured and (values := _between(events, begins, ends)):
-            measured[name] = values
+    pairs = events
+    if not isinstance(pairs, Pairs):
+        pairs = Pairs()
+        pairs.take(events)  # type: ignore[arg-type]  # no pairs, so events
+    for name, values in pairs.took.items():
+        measured.setdefault(name, values)
     return {name: _latency(sorted(values)) for name, values in sorted(measured.items()) if values}
 
 
@@ -151,18 +159,28 @@ def _latency(ordered: list[float]) -> Latency:
     return Latency(len(ordered), p50, p95, p99, ordered[-1])
 
 
-def _between(events: Sequence[PositionEvent], begins: LogKind, ends: LogKind) -> list[float]:
+class Pairs:
     """Milliseconds from each line that begins something to the line that ends it: of the same symbol or, where the end names
     none, of the only one under way.
     """
-    begun: dict[tuple[str, str], datetime] = {}
-    took: list[float] = []
-    for event in events:
-        if event.kind == begins and event.symbol:
-            begun[event.source, event.symbol] = event.at
-        elif event.kind == ends:
-            begun = {key: at for key, at in begun.items() if event.at - at <= _PAIR_WAITS}
-            mine = [key for key in begun if key[0] == event.source and event.symbol in {None, key[1]}]
-            if len(mine) == 1:
-                took.append((event.at - begun.pop(mine[0])) / timedelta(milliseconds=1))
-    return took
+
+    def __init__(self) -> None:
+        self.took: dict[str, list[float]] = {name: [] for name, _, _ in _PAIRS}
+        self._begun: dict[str, dict[tuple[str, str], datetime]] = {name: {} for name, _, _ in _PAIRS}
+
+    def take(self, events: Iterable[PositionEvent]) -> None:
+        """Takes events in order of time, or a further part of them."""
+        for event in events:
+            for name, begins, ends in _OF_KIND.get(event.kind, ()):
+                if event.kind == begins:
+                    if event.symbol:
+                        self._begun[name][event.source, event.symbol] = event.at
+                elif event.kind == ends:
+                    self._ended(name, event)
+
+    def _ended(self, name: str, event: PositionEvent) -> None:
+        begun = {key: at for key, at in self._begun[name].items() if event.at - at <= _PAIR_WAITS}
+        self._begun[name] = begun
+        mine = [key for key in begun if key[0] == event.source and event.symbol in {None, key[1]}]
+        if len(mine) == 1:
+            self.took[name].append((event.at - begun.pop(mine[0])) / timedelta(milliseconds=1))
