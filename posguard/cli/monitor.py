@@ -140,7 +140,7 @@ async def _watch(plan: Plan, screen: LiveScreen | PlainScreen, *, demo: bool) ->
     from posguard.postgres.pool import Database
     from posguard.settings import load_settings
 
-    timeout = min(load_settings().database_timeout, plan.interval).total_seconds()
+    timeout = load_settings().database_timeout.total_seconds()
     async with await Database.open(
         database(demo=demo), application="posguard monitor", size=2, timeout=timeout
     ) as db:

@@ -82,7 +82,7 @@ class PlayedClock:
         """Where it stands."""
         return self._now
 
-    def agree(self, _theirs: datetime) -> None:
+    def agree(self, _theirs: datetime, _within: timedelta = timedelta(0)) -> None:
         """Nothing: the world's time is not the database's."""
 
     async def until(self, moment: datetime, stop: asyncio.Event) -> None:

@@ -14,8 +14,8 @@ class Clock(Protocol):
         """The present moment, aware UTC."""
         ...
 
-    def agree(self, theirs: datetime) -> None:
-        """Takes the database's clock, read just now, as the right one."""
+    def agree(self, theirs: datetime, within: timedelta = timedelta(0)) -> None:
+        """Takes the database's clock as the right one; it was read at some time `within` the last so much."""
         ...
 
     async def until(self, moment: datetime, stop: asyncio.Event) -> None:
@@ -33,10 +33,10 @@ class ServerClock:
         """The present moment by the database's clock."""
         return datetime.now(UTC) + self._ahead
 
-    def agree(self, theirs: datetime) -> None:
-        """The difference counts from half a second on: less is the way there and back."""
-        ahead = theirs - datetime.now(UTC)
-        if abs(ahead - self._ahead) > timedelta(seconds=0.5):
+    def agree(self, theirs: datetime, within: timedelta = timedelta(0)) -> None:
+        """A difference counts where the way there and back does not explain it, from half a second on."""
+        ahead = theirs - datetime.now(UTC) + within / 2
+        if abs(ahead - self._ahead) > timedelta(seconds=0.5) + within / 2:
             self._ahead = ahead
 
     async def until(self, moment: datetime, stop: asyncio.Event) -> None:

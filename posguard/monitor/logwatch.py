@@ -54,6 +54,21 @@ def no_log(why: str = NO_LOG) -> dict[Measure, Reading]:
     return dict.fromkeys(MEASURES, unsourced(why))
 
 
+def log_to_follow(paths: Sequence[str]) -> tuple[str, list[str]]:
+    """The file that is written, and the older ones of its set. Raises LogError where none is there, or it cannot be followed."""
+    *older, newest = files_of(paths)
+    try:
+        plain = is_plain(newest)
+    except OSError as error:
+        raise LogError(f"{newest} cannot be read: {error.strerror}. Nothing was done.") from None
+    if not plain:
+        raise LogError(
+            f"{newest} is packed or no UTF-8, and cannot be followed. Nothing was done.",
+            hint="Name the log that the bot writes.",
+        )
+    return newest, older
+
+
 @dataclass(slots=True)
 class LogCounts:
     """What the lines said so far. `recent` holds those of the last ten minutes and of what has yet to be asked for."""
@@ -126,12 +141,7 @@ class LogWatch:
 
     def begin(self) -> None:
         """Reads what is there already. Raises LogError where there is no log, or the one being written is packed."""
-        *older, self._path = files_of(self._paths)
-        if not is_plain(self._path):
-            raise LogError(
-                f"{self._path} is packed or no UTF-8, and cannot be followed. Nothing was done.",
-                hint="Name the log that the bot writes.",
-            )
+        self._path, older = log_to_follow(self._paths)
         if older:
             self._take(extract(older, self.source, patterns=self._patterns))
         self._open()

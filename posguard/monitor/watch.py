@@ -7,20 +7,21 @@ the file. What was due while nobody watched, or while the database did not answe
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from posguard.errors import RetryableError
 from posguard.model.metrics import GAUGES, TEN_MINUTES, Measure, Window
 from posguard.model.monitor_alerts import Changes, MonitorAlert, Silences, Thresholds, change, judge
 from posguard.model.monitoring import MonitorRun, Reading, Snapshot
+from posguard.monitor.ending import gather, mean, save
 from posguard.monitor.lines import Lines
-from posguard.monitor.logwatch import NO_LOG, LogWatch, no_log
+from posguard.monitor.logwatch import LogWatch, log_to_follow, no_log
 from posguard.monitor.report import Told, build
 from posguard.postgres import monitor, monitorcounts
 from posguard.postgres import monitorruns as store
@@ -102,6 +103,8 @@ class Monitor:
 
     async def run(self, stop: asyncio.Event) -> dict[str, Any]:
         """Watches until the run ends or `stop` is set, and returns its report. Raises posguard's errors where it cannot begin."""
+        if self._plan.log is not None:
+            await asyncio.to_thread(log_to_follow, self._plan.paths)
         async with self._db.snapshot() as connection:
             await require_schema(connection)
             self._sources = await monitor.find_sources(connection)
@@ -205,9 +208,10 @@ class Monitor:
         due = run.due(number)
         if self._log is not None:
             await asyncio.to_thread(self._log.poll, self._clock.now())
+        begun = monotonic()
         async with self._db.snapshot() as connection:
             seen = await monitor.look(connection, due, self._plan.limits, self._sources, state.counters)
-        self._clock.agree(seen.now)
+        self._clock.agree(seen.now, timedelta(seconds=monotonic() - begun))
         self._heard = max(filter(None, (self._heard, seen.heard)), default=None)
         snapshot = self._whole(number, due, seen, state)
         await self._write(run, snapshot, seen.counters, state, lines)
@@ -222,7 +226,7 @@ class Monitor:
         recent = [one for one in state.recent if one.at > due - TEN_MINUTES and not one.missed]
         now = readings[Window.NOW]
         readings[Window.TEN_MINUTES] |= {
-            measure: _mean([*(one.reading(measure, Window.NOW) for one in recent), now[measure]])
+            measure: mean([*(one.reading(measure, Window.NOW) for one in recent), now[measure]])
             for measure in GAUGES
         }
         return Snapshot(number, due, seen.now, readings, seen.unprotected)
@@ -339,56 +343,15 @@ class Monitor:
             snapshots = [*lines.read(), *(one.as_json() for one in self._pending)]
             report = build(run, ended_at, Told(snapshots, missing=dict.fromkeys(Measure, why)))
             report["incomplete"] = why
-        _save(self._path(run, "json"), report)
+        save(self._path(run, "json"), report)
         return {**report, "files": {"snapshots": str(lines.path), "report": str(self._path(run, "json"))}}
 
     async def _told(self, run: MonitorRun, ended_at: datetime) -> Told:
-        length = max(ended_at - run.started_at, timedelta(milliseconds=1))
-        missing = dict(self._sources.missing)
-        async with self._db.snapshot() as connection:
-            snapshots = await store.snapshots_behind(connection, run.id)
-            alerts = await store.alerts_of(connection, run.id)
-            hours = await monitorcounts.over_time(
-                connection,
-                run.started_at,
-                run.started_at + length,
-                self._plan.limits.aged_after,
-                events=self._sources.events,
-            )
-            latency = await monitor.latencies(connection, ended_at, length) if self._sources.events else {}
-        merged = [dict(hour) for hour in hours]
-        if self._log is None or self._log.broken:
-            missing |= dict.fromkeys(no_log(), self._log.broken if self._log else NO_LOG)
-        else:
+        if self._log is not None:
             await asyncio.to_thread(self._log.poll, self._clock.now())
-            for number, counts in self._log.counts.hours.items():
-                if 0 <= number < len(merged):
-                    merged[number] |= {measure: dict(by_exchange) for measure, by_exchange in counts.items()}
-        return Told(snapshots, alerts, merged, missing, latency)
+        return await gather(
+            self._db, run, ended_at, self._sources, self._log, aged_after=self._plan.limits.aged_after
+        )
 
     def _path(self, run: MonitorRun, kind: str) -> Path:
         return self._plan.out / f"monitor-{run.started_at:%Y%m%dT%H%M%SZ}-{run.id}.{kind}"
-
-
-def _mean(readings: Sequence[Reading]) -> Reading:
-    """The mean of a gauge over snapshots; not known where one of them is not."""
-    for reading in readings:
-        if reading.missing:
-            return reading
-    names = sorted({name for reading in readings for name in reading.by_exchange})
-    count = len(readings)
-    return Reading(
-        round(sum(reading.number for reading in readings) / count, 3),
-        {name: round(sum(reading.of(name) or 0 for reading in readings) / count, 3) for name in names},
-    )
-
-
-def _save(path: Path, report: Mapping[str, Any]) -> None:
-    """Whoever reads it sees the old report or the new one, never half."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
