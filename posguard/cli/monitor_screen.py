@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from posguard.cli.output import clean
@@ -111,7 +112,9 @@ class PlainScreen:
         """Nothing is left open."""
 
     def _say(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        # whoever read along may go; the watch goes on
+        with suppress(OSError):
+            print(text, file=self._out, flush=True)
 
 
 class LiveScreen:

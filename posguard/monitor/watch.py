@@ -7,6 +7,7 @@ the file. What was due while nobody watched, or while the database did not answe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from collections import deque
@@ -140,9 +141,17 @@ class Monitor:
                     taken = await store.take_over(connection, latest.id, owner=self._owner)
                     assert taken is not None
                     return taken, True
+                self._restore_report(latest, await store.report_of(connection, latest.id))
             self._plan = replace(self._plan, fresh=False)
             await store.forget(connection, now - self._plan.keep)
             return await store.begin(connection, self._new_run(now), owner=self._owner), False
+
+    def _restore_report(self, run: MonitorRun, report: Mapping[str, Any] | None) -> None:
+        """A process that died between the database and the file has left a run's files without their report."""
+        path = self._path(run, "json")
+        if report is not None and self._path(run, "jsonl").exists() and not path.exists():
+            with contextlib.suppress(OSError):
+                save(path, report)
 
     def _new_run(self, now: datetime) -> MonitorRun:
         log = self._plan.log.name if self._plan.log else ""
@@ -153,7 +162,7 @@ class Monitor:
         try:
             await self._listen(run)
             state = await self._state(run)
-            lines.repair(await self._stored(run))
+            self._repair(lines, await self._stored(run))
             if run.due(state.last + 1) + self._plan.interval > self._clock.now():
                 await self._catch_up(run, state)
             await self._slots(run, state, lines, stop)
@@ -278,14 +287,23 @@ class Monitor:
         silences = Silences(run.started_at, prices, heard)
         return change(standing, judge(snapshot, self._plan.thresholds, silences), snapshot.at)
 
+    def _repair(self, lines: Lines, stored: Sequence[Mapping[str, Any]]) -> None:
+        try:
+            lines.repair(stored)
+        except OSError as error:
+            self._unwritten(lines, error)
+
     def _to_file(self, lines: Lines, behind: Sequence[Mapping[str, Any]]) -> None:
         try:
             for one in behind:
                 lines.append(one)
         except OSError as error:
-            self._screen.trouble(
-                f"{lines.path} cannot be written: {error.strerror}. The database has all snapshots; the file gets them later."
-            )
+            self._unwritten(lines, error)
+
+    def _unwritten(self, lines: Lines, error: OSError) -> None:
+        self._screen.trouble(
+            f"{lines.path} cannot be written: {error.strerror}. The database has all snapshots; the file gets them later."
+        )
 
     async def _listen(self, run: MonitorRun) -> None:
         if self._plan.log is None:
@@ -343,7 +361,10 @@ class Monitor:
             snapshots = [*lines.read(), *(one.as_json() for one in self._pending)]
             report = build(run, ended_at, Told(snapshots, missing=dict.fromkeys(Measure, why)))
             report["incomplete"] = why
-        save(self._path(run, "json"), report)
+        try:
+            save(self._path(run, "json"), report)
+        except OSError as error:
+            report["incomplete"] = f"its file cannot be written: {error.strerror}"
         return {**report, "files": {"snapshots": str(lines.path), "report": str(self._path(run, "json"))}}
 
     async def _told(self, run: MonitorRun, ended_at: datetime) -> Told:

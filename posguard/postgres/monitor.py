@@ -18,7 +18,6 @@ from posguard.model.metrics import (
     measures_of,
 )
 from posguard.model.monitoring import Reading, Spread, Unprotected, unsourced
-from posguard.postgres.botfacts import GUARD
 from posguard.postgres.monitorcounts import Tally, all_time
 from posguard.postgres.queries import Statement, queries
 from posguard.postgres.statistics import EVENTS, POSITIONS, columns
@@ -87,6 +86,10 @@ async def find_sources(connection: Any) -> Sources:
         raise SchemaError(
             f"{POSITIONS} has no column {', '.join(lacking)} that may be read. Nothing was done.",
             hint="`posguard check` says what this role may read; `posguard db roles --role monitor` prints the grants.",
+        )
+    if not await queries("monitor").ordered(connection):
+        raise SchemaError(
+            "This database sorts the statuses in an order of its own, by which open rows cannot be found. Nothing was done."
         )
     missing: dict[Measure, str] = {}
     if not set(_STOPS) & of_positions:
@@ -223,14 +226,11 @@ async def missing_indexes(connection: Any) -> tuple[str, ...]:
     """The indexes without which a look reads whole tables, by the names that target `bot` of the upgrade gives them."""
     found = [record async for record in queries("monitor").indexes(connection)]
     led = {(record["table_name"], record["leads"]) for record in found if not record["is_partial"]}
-    open_rows = any(
-        record["table_name"] == "positions" and "rolled_back" in record["predicate"] for record in found
-    )
-    lacking = [name for name, table, column in _LED_BY if (table, column) not in led]
-    return tuple(lacking if open_rows else [GUARD, *lacking])
+    return tuple(name for name, table, column in _LED_BY if (table, column) not in led)
 
 
 _LED_BY = (
+    ("posguard_positions_by_status", "positions", "status"),
     ("posguard_positions_by_creation", "positions", "created_at"),
     ("posguard_positions_by_closing", "positions", "closed_at"),
     ("posguard_events_by_time", "events", "created_at"),

@@ -26,6 +26,12 @@ async def latest_run(connection: Any) -> MonitorRun | None:
     return _run(await queries("monitorruns").latest_run(connection))
 
 
+async def report_of(connection: Any, run_id: int) -> Mapping[str, Any] | None:
+    """The report that ended a run; None where it has not ended."""
+    found: Mapping[str, Any] | None = await queries("monitorruns").report_of(connection, id=run_id)
+    return found
+
+
 async def begin(connection: Any, run: MonitorRun, *, owner: str) -> MonitorRun:
     """Stores a new run. Raises ConflictError where another one has no end yet."""
     try:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from posguard.demo.playing import PlayedClock
 from posguard.model.metrics import METRICS, Measure, Window
+from posguard.model.position import TERMINAL, Status
 from posguard.monitor.watch import Monitor
 from posguard.postgres import botupgrade, monitor
 from posguard.postgres.pool import Database
@@ -101,12 +102,40 @@ async def test_every_query_of_a_snapshot_goes_by_index(filled):
         assert await monitor.missing_indexes(connection) == ()
 
 
+UNKNOWN = (
+    None,
+    "",
+    "cancelled",
+    "Closed",
+    "CLOSED",
+    "clos",
+    "closed ",
+    "closee",
+    "rolled back",
+    "a",
+    "failed2",
+)
+STATUSES = (*(one.value for one in Status), *UNKNOWN, "zombie", "rolled_back_", "äctive", "exiting", "0")
+
+
+async def test_open_is_every_status_but_the_four(bot_dsn):
+    """Each status on an exchange of its own, so that the reading says which of them count."""
+    async with await Database.open(bot_dsn) as db, db.transaction() as connection:
+        await connection.executemany(
+            "INSERT INTO monitoring.positions (symbol, exchange, side, quantity, entry_price, status) "
+            "VALUES ('X', $1, 'long', 1, 1, $2)",
+            [(f"e{number}", status) for number, status in enumerate(STATUSES)],
+        )
+        seen = await monitor.look(connection, NOW, LIMITS, monitor.Sources(), {})
+    found = seen.readings[Window.NOW][Measure.POSITIONS_ACTIVE].by_exchange
+    assert set(found) == {f"e{n}" for n, status in enumerate(STATUSES) if status not in set(TERMINAL)}
+
+
 async def test_missing_indexes_are_named_as_target_bot_builds_them(bot_dsn, tmp_path):
     async with await Database.open(bot_dsn) as db:
         noted = Noted()
         await Monitor(db, plan(tmp_path, minutes=1), PlayedClock(NOW), noted).run(asyncio.Event())
         assert noted.slow == (
-            "posguard_one_open_position",
             "posguard_positions_by_creation",
             "posguard_positions_by_closing",
         )

@@ -158,6 +158,17 @@ async def test_a_harmed_file_says_at_the_next_start_what_the_database_has(db, tm
     assert [one["number"] for one in lines(tmp_path)] == list(range(1, 11))
 
 
+async def test_a_report_whose_file_is_missing_is_written_at_the_next_start(db, tmp_path):
+    """Killed after the database had the report, and before the file had."""
+    first, _ = await gone_on(db, tmp_path, START, minutes=2)
+    (path,) = tmp_path.glob("monitor-*.json")
+    whole = json.loads(path.read_text())
+    path.unlink()
+    second, _ = await gone_on(db, tmp_path, START + 3 * MINUTE, minutes=2)
+    assert second["run_id"] != first["run_id"]
+    assert json.loads(path.read_text()) == whole
+
+
 async def test_who_is_replaced_writes_nothing_more(db, tmp_path):
     noted = Noted()
 

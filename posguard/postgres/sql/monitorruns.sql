@@ -7,6 +7,10 @@ FROM posguard.monitor_runs
 ORDER BY id DESC
 LIMIT 1;
 
+-- name: report_of$
+SELECT report FROM posguard.monitor_runs
+WHERE id = :id;
+
 -- name: begin^
 INSERT INTO posguard.monitor_runs (started_at, ends_at, interval_seconds, log, owner)
 VALUES (:started_at, :ends_at, :interval_seconds, :log, :owner)
