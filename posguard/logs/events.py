@@ -24,6 +24,7 @@ _COLUMNS = (
     "price",
     "latency_ms",
 )
+_BLANK: list[Any] = [None] * len(_COLUMNS)
 _LATENCY = _COLUMNS.index("latency_ms")
 _OTHER = -1
 _MESSAGE = 2000
@@ -76,7 +77,7 @@ class Builder:
         """The event of one record."""
         offset, size, number, first, groups, _ = raw
         _, module, level, message = groups[:4]
-        columns: list[Any] = [None] * len(_COLUMNS)
+        columns = _BLANK.copy()
         fields: dict[str, str] = {}
         for column, index, change, name in self._plans[number]:
             value = groups[first + index]

@@ -155,18 +155,17 @@ class Extraction:
         self, path: str, batch: Batch, switches: list[tuple[int, int]], clock: Clock, counts: Counts
     ) -> Iterator[tuple[Raw, datetime, str]]:
         fold, coming = 0, sorted(switches)
+        since, until, utc = self._since, self._until, clock.utc
         if batch.span.first:
             _stretch(counts, clock, batch, coming)
         for raw in batch.events:
             while coming and coming[0][0] <= raw[0]:
                 fold = coming.pop(0)[1]
-            at = clock.utc(raw[4][0] or b"", fold)
+            at = utc(raw[4][0] or b"", fold)
             if at is None:
                 counts.skipped_records += 1
                 continue
-            if (self._since is not None and at < self._since) or (
-                self._until is not None and at >= self._until
-            ):
+            if (since is not None and at < since) or (until is not None and at >= until):
                 continue
             counts.events += 1
             yield raw, at, path

@@ -75,11 +75,14 @@ def identified(events: Iterable[LogEvent]) -> Iterator[tuple[Identity, LogEvent]
         at = event.at
         if at != present:
             present = at
-            if newest - at > TOGETHER:  # the log begins anew in the middle of the file
-                recent, newest = {}, at
-            elif at > newest:
+            if at > newest:
+                if at - newest > TOGETHER:
+                    recent = {}
+                else:
+                    _forget(recent, at)
                 newest = at
-                _forget(recent, at)
+            elif newest - at > TOGETHER:  # the log begins anew in the middle of the file
+                recent, newest = {}, at
             counts = recent.setdefault(at, {})
         said = content_hash(event)
         ordinal = counts.get(said, -1) + 1
@@ -89,7 +92,7 @@ def identified(events: Iterable[LogEvent]) -> Iterator[tuple[Identity, LogEvent]
 
 def _forget(recent: dict[datetime, dict[bytes, int]], newest: datetime) -> None:
     """Forgets the times that are too far back to be the same sight; the oldest come first but for a little disorder."""
-    while len(recent) > 1 and newest - next(iter(recent)) > TOGETHER:
+    while recent and newest - next(iter(recent)) > TOGETHER:
         del recent[next(iter(recent))]
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from posguard.logs.identity import TOGETHER, Edge, EdgeSight, Identity, edge_of, identified, records_at_edge
+from posguard.logs.rarely import rarely_collected
 from posguard.model.log_event import LogEvent
 from posguard.postgres import logevents, logfiles
 from posguard.postgres.logevents import Row, row_of
@@ -147,7 +148,8 @@ async def load_file(
         sieve = _Sieve(file_id, wanted, oldest=now - retention, newest=now + AHEAD)
         async with db.connection() as connection:
             sieve.incomplete = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
-        added += await _bulk(db, sieve, reading, progress, known=known)
+        with rarely_collected():
+            added += await _bulk(db, sieve, reading, progress, known=known)
         more, complete = await _ends(db, file, sieve, reading)
         added += more
         if complete:
@@ -207,25 +209,28 @@ class _Sieve:
         """The rows that can go in at once; afterwards `held` has the rest: both ends, and what is known in part."""
         first: datetime | None = None
         waiting: list[Told] = []
-        whole = self.wanted.interval is None
+        takes = None if self.wanted.interval is None else self.wanted.takes
+        oldest, newest, incomplete, hold = self.oldest, self.newest, self.incomplete, self.held.append
+        earliest, latest = self.earliest, self.latest
         for one in identified(reading):
             identity, event = one
             at = identity[0]
-            if not self.earliest <= at <= self.latest:
-                self.earliest, self.latest = min(at, self.earliest), max(at, self.latest)
-            if not whole and not self.wanted.takes(event):
+            latest = max(latest, at)
+            earliest = min(earliest, at)
+            if takes is not None and not takes(event):
                 continue
-            if not self.oldest <= at <= self.newest:
+            if not oldest <= at <= newest:
                 self._refuse(at)
                 continue
             first = first or at
-            if at == first or (self.incomplete and identity in self.incomplete):
-                self.held.append(one)
+            if at == first or (incomplete and identity in incomplete):
+                hold(one)
                 continue
             waiting.append(one)
             if len(waiting) >= BATCH and (ready := _settled(waiting)):
                 yield self._rows(waiting[:ready])
                 del waiting[:ready]
+        self.earliest, self.latest = earliest, latest
         inside: list[Told] = []
         for one in waiting:
             at_end = edge_of(one[0].at, _first(reading), _last(reading)) or _is_last(one[1], reading)

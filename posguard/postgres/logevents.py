@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -133,8 +133,7 @@ def _mended(event: LogEvent) -> LogEvent:
         name: None if (text := getattr(event, name)) is None else _text(text)
         for name in ("message", "module", "level", "symbol", "exchange", "side", "status", "order_id")
     }
-    return replace(
-        event,
+    return event._replace(
         position_id=position_id,
         quantity=_number(event.quantity),
         price=_number(event.price),

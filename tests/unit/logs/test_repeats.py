@@ -1,6 +1,5 @@
 """What several files or sources hold of one log counts once."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from tests.unit.logs.telling import Log, incident_1, incident_2
 
 
 def copied(events, *, source="bot", path="copy.log", shift=timedelta()):
-    return [replace(one, source=source, path=path, at=one.at + shift) for one in events]
+    return [one._replace(source=source, path=path, at=one.at + shift) for one in events]
 
 
 def analysis(*parts):

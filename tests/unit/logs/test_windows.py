@@ -91,7 +91,7 @@ def test_without_a_calm_the_longest_pause_is_cut_where_it_has_to_be():
 
 def test_a_log_that_goes_back_to_what_is_judged_says_so_and_is_not_cut_before():
     later, earlier = incident_2().events, incident_1().events
-    far = [replace(one, at=one.at + timedelta(days=1), offset=one.offset + 10**6) for one in later]
+    far = [one._replace(at=one.at + timedelta(days=1), offset=one.offset + 10**6) for one in later]
     steps, _ = stepwise([*later, *far, *earlier], size=3, stretch=1)
     assert steps.went_back
     assert calm_cut([*later, *far, *earlier]) == 0
