@@ -1,6 +1,6 @@
 """The routes of the data-quality page, for people who may read the runs of the DAG `posguard_reconcile` and nobody else.
 
-Plans are for those of them who may read the runs of `posguard_cleanup` too.
+Plans are for those of them who may read the runs of `posguard_cleanup` too, audits for those who may read `posguard_audit`'s.
 
 Only GET. Every answer carries a policy of its own, which allows no script at all: the page shares its origin with
 Airflow's session, so a script that slipped in would be an account taken over.
@@ -23,9 +23,10 @@ from pydantic import AfterValidator
 
 from posguard.errors import PosguardError
 from posguard.model.finding import StoredFinding
-from posguard.postgres import findings, planlists, runs
+from posguard.postgres import audits, findings, planlists, runs
 from posguard.postgres.pool import Database
-from posguard.report import read, render
+from posguard.report import documents, read, render
+from posguard.report.document import from_plain
 from posguard.report.render import Asked, Page
 from posguard.report.view import Known
 
@@ -42,6 +43,7 @@ STATIC = {"report.css": "text/css", "icon.svg": "image/svg+xml", "icon-dark.svg"
 LIST_LIMIT = 500
 RUNS_A_PAGE = 100
 PLANS_A_PAGE = 50
+AUDITS_A_PAGE = 50
 RACES_SHOWN = 200
 # Each reader takes one connection for some milliseconds; more at once wait here, not in the bot's database.
 _READERS = asyncio.Semaphore(4)
@@ -74,6 +76,9 @@ def build() -> FastAPI:
     may_read_plans = Depends(requires_access_dag("GET", DagAccessEntity.RUN, glue.CLEANUP))
     app.get("/plans", response_class=HTMLResponse, dependencies=[may_read_plans])(plan_list)
     app.get("/plans/{plan_id}", response_class=HTMLResponse, dependencies=[may_read_plans])(one_plan)
+    may_read_audits = Depends(requires_access_dag("GET", DagAccessEntity.RUN, glue.AUDIT))
+    app.get("/audits", response_class=HTMLResponse, dependencies=[may_read_audits])(audit_list)
+    app.get("/audits/{audit_id}", response_class=HTMLResponse, dependencies=[may_read_audits])(one_audit)
     app.get("/static/{name}")(static)
     return app
 
@@ -152,22 +157,48 @@ async def one_plan(request: Request, plan_id: int) -> HTMLResponse:
     return HTMLResponse(render.one_plan(known, found, _page(request, known, "Plans", limit=LIST_LIMIT)))
 
 
+async def audit_list(request: Request, before: Number | None = None) -> HTMLResponse:
+    """The stored audits, a page at a time."""
+    async with _reading() as (db, known), db.snapshot() as connection:
+        last = await audits.by_id(connection, before) if before else None
+        shown = await audits.recent(connection, AUDITS_A_PAGE, last[0] if last else None)
+    page = _page(request, known, "Audits", limit=AUDITS_A_PAGE)
+    return HTMLResponse(documents.audit_list(known, shown, page, before=before))
+
+
+async def one_audit(request: Request, audit_id: int) -> HTMLResponse:
+    """The report of one audit."""
+    async with _reading() as (db, known), db.connection() as connection:
+        found = await audits.by_id(connection, audit_id) if _storable(audit_id) else None
+    if found is None:
+        return _absent(request, f"There is no audit {audit_id}.", "The list of audits has them all.")
+    page = _page(request, known, "Audits")
+    return HTMLResponse(documents.document_page(from_plain(found[1]), page, number=audit_id))
+
+
 async def dag(request: Request, dag_id: str) -> HTMLResponse:
-    """The tab on a DAG: the overview or the plans on ours, one line on every other."""
+    """The tab on a DAG: the overview, the plans or the audits on ours, one line on every other."""
     if dag_id in glue.CLEANUPS:
         return _to(request, "/plans")
+    if dag_id == glue.AUDIT:
+        return _to(request, "/audits")
     if dag_id != glue.DAG_ID:
         return _foreign(request, dag_id)
     return await overview(request)
 
 
 async def dag_run(request: Request, dag_id: str, dag_run_id: str) -> HTMLResponse:
-    """The tab on a DAG run: what that run recorded, or the plan that it made or carried out."""
+    """The tab on a DAG run: what that run recorded, the plan that it made or carried out, or its report."""
     if dag_id in glue.CLEANUPS:
         async with _reading() as (db, _), db.connection() as connection:
             made = await planlists.summaries(connection, 1, of_run=glue.run_mark(dag_run_id))
         if made:
             return _to(request, f"/plans/{made[0].id}")
+    elif dag_id == glue.AUDIT:
+        async with _reading() as (db, _), db.connection() as connection:
+            report = await audits.id_of_dag_run(connection, dag_run_id)
+        if report is not None:
+            return _to(request, f"/audits/{report}")
     elif dag_id != glue.DAG_ID:
         return _foreign(request, dag_id)
     async with _reading() as (db, known):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from posguard.model.log_event import LogEvent
     from posguard.postgres.audit import LoadedLog
     from posguard.postgres.pool import Database
-    from posguard.settings import LogSource
+    from posguard.settings import LogSource, Settings
 
 # A race is told by the lines before it too.
 _BEFORE = timedelta(seconds=30)
@@ -41,6 +41,14 @@ class LogFiles:
     sources: tuple[tuple[LogSource, tuple[str, ...]], ...] = ()
     asked: bool = False
     patterns: str = ""
+
+
+def declared_files(settings: Settings) -> LogFiles:
+    """The declared sources with those of their paths that are on a local disk; what is elsewhere has to be loaded first."""
+    here = [
+        (source, tuple(path for path in source.paths if "://" not in path)) for source in settings.log_sources
+    ]
+    return LogFiles(tuple((source, mine) for source, mine in here if mine), patterns=settings.log_patterns)
 
 
 async def read_log(

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from posguard.report.documents import document_page
 from posguard.report.markdown import markdown
-from posguard.report.render import document_page, file_page
+from posguard.report.render import file_page
 
 if TYPE_CHECKING:
     from pathlib import Path

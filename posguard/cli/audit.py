@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from posguard.model.audit import Window
     from posguard.model.quality import ExpectationResult
 
-LENGTH = timedelta(hours=8)
 NOTES = "notes.md"
 
 Since = Annotated[
@@ -82,12 +81,13 @@ def audit(
       posguard audit --from 12h --sql | psql "$POSGUARD_DSN"
     """
     from posguard.audit.build import build
+    from posguard.audit.windows import window_of
     from posguard.cli import output
     from posguard.cli.connect import connections
 
     output.structured_log_to_stderr()
     now = datetime.now(UTC)
-    window = _window(since, until, now)
+    window = window_of(since, until, now)
     if sql:
         _print_sql(window)
         return
@@ -126,31 +126,12 @@ def exit_code(made: Audit) -> ExitCode:
     return ExitCode.CRITICAL if made.counts["critical"] else ExitCode.FINE
 
 
-def _window(since: str, until: str, now: datetime) -> Window:
-    from posguard.cli.moments import past
-    from posguard.model.audit import Window
-    from posguard.model.duration import parse_duration
-
-    end = past("--to", until, now) if until else now
-    try:
-        start = end - (parse_duration(since) if since else LENGTH)
-    except (ValueError, OverflowError):
-        start = past("--from", since, now)
-    if start >= end:
-        raise UsageError(f"--from {since} does not lie before {end:%Y-%m-%d %H:%M} UTC. Nothing was done.")
-    if end - start > timedelta(days=31):
-        raise UsageError(
-            "An audit is about 31 days at most. Nothing was done.", hint="Choose a later --from."
-        )
-    return Window(start, end)
-
-
 def _folder(window: Window) -> str:
     return f"audit-{window.start:%Y%m%dT%H%M}-{window.end:%Y%m%dT%H%M}"
 
 
 def _log_files(paths: list[str], zone: str, to: Connections) -> LogFiles:
-    from posguard.audit.logread import LogFiles
+    from posguard.audit.logread import LogFiles, declared_files
     from posguard.cli.logs_sources import readings
 
     patterns = to.settings.log_patterns
@@ -159,11 +140,7 @@ def _log_files(paths: list[str], zone: str, to: Connections) -> LogFiles:
         return LogFiles(tuple((one.source, one.paths) for one in found), asked=True, patterns=patterns)
     if zone:
         raise UsageError("--tz goes with --log; the declared sources have their own. Nothing was read.")
-    here = [
-        (source, tuple(path for path in source.paths if "://" not in path))
-        for source in to.settings.log_sources
-    ]
-    return LogFiles(tuple((source, mine) for source, mine in here if mine), patterns=patterns)
+    return declared_files(to.settings)
 
 
 async def _facts(to: Connections, window: Window, files: LogFiles, now: datetime) -> Facts:

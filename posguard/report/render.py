@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from posguard.model.race import Race
     from posguard.model.run import StoredRun
     from posguard.postgres.planlists import PlanSummary
-    from posguard.report.document import Document
     from posguard.report.read import KnownFinding, KnownPlan, KnownRun
     from posguard.report.view import Known
 
@@ -112,7 +111,7 @@ def overview(known: Known, page: Page) -> str:
     """The first page."""
     screen = first_screen(known)
     lost = screen.light is Light.INCONCLUSIVE
-    return _html(
+    return html_of(
         "overview.html",
         page=page,
         screen=screen,
@@ -130,7 +129,7 @@ def overview(known: Known, page: Page) -> str:
 
 def finding_list(known: Known, found: Sequence[StoredFinding], asked: Asked, page: Page) -> str:
     """The findings that match a filter."""
-    return _html(
+    return html_of(
         "findings.html",
         page=page,
         screen=first_screen(known),
@@ -143,7 +142,7 @@ def finding_list(known: Known, found: Sequence[StoredFinding], asked: Asked, pag
 
 def one_finding(known: Known, found: KnownFinding, page: Page) -> str:
     """One finding with both sides, its life and its section of the runbook."""
-    return _html(
+    return html_of(
         "finding.html",
         page=page,
         screen=first_screen(known),
@@ -169,7 +168,7 @@ def plan_list(
 ) -> str:
     """The plans, and the backups with the command that takes each back."""
     older = shown[-1].id if len(shown) == page.limit else None
-    return _html(
+    return html_of(
         "plans.html",
         page=page,
         screen=first_screen(known),
@@ -182,7 +181,7 @@ def plan_list(
 
 def one_plan(known: Known, found: KnownPlan, page: Page) -> str:
     """One plan: its lines with what changes, what sends orders apart, its record, its backup."""
-    return _html(
+    return html_of(
         "plan.html",
         page=page,
         screen=first_screen(known),
@@ -196,7 +195,7 @@ def one_plan(known: Known, found: KnownPlan, page: Page) -> str:
 def run_list(known: Known, runs: Sequence[StoredRun], page: Page, *, before: int | None = None) -> str:
     """The history of runs."""
     older = runs[-1].id if len(runs) == page.limit else None
-    return _html(
+    return html_of(
         "runs.html",
         page=page,
         screen=first_screen(known),
@@ -210,7 +209,7 @@ def run_list(known: Known, runs: Sequence[StoredRun], page: Page, *, before: int
 def one_run(known: Known, shown: KnownRun, page: Page) -> str:
     """One run: its venues, what it changed, its suites."""
     run = shown.run
-    return _html(
+    return html_of(
         "run.html",
         page=page,
         screen=first_screen(known),
@@ -225,7 +224,7 @@ def one_run(known: Known, shown: KnownRun, page: Page) -> str:
 
 def race_list(known: Known, races: Sequence[tuple[int, Race]], page: Page) -> str:
     """The races that the bot's logs tell of, newest first, each with its finding."""
-    return _html("races.html", page=page, screen=first_screen(known), races=races)
+    return html_of("races.html", page=page, screen=first_screen(known), races=races)
 
 
 def log_report(
@@ -248,7 +247,7 @@ def log_report(
         ("Events by category", numbers.categories),
         ("Events by level" if numbers.parsed_entries is None else "Records by level", numbers.levels),
     )
-    return _html(
+    return html_of(
         "log_report.html",
         page=page,
         screen=None,
@@ -262,14 +261,9 @@ def log_report(
     )
 
 
-def document_page(document: Document, page: Page, *, number: int | None = None) -> str:
-    """A report of sections, as the audit makes it; `number` is its place among those that are stored."""
-    return _html("document.html", page=page, screen=None, document=document, number=number)
-
-
 def problem(error: PosguardError, page: Page, *, what: str = "cannot be read") -> str:
     """The page that stands where nothing can be shown: what happened and what to do."""
-    return _html("problem.html", page=page, screen=None, what=what, message=error.message, hint=error.hint)
+    return html_of("problem.html", page=page, screen=None, what=what, message=error.message, hint=error.hint)
 
 
 @cache
@@ -398,6 +392,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _html(template: str, **values: Any) -> str:
+def html_of(template: str, **values: Any) -> str:
+    """A template with its values, everything escaped."""
     context: Mapping[str, Any] = values
     return _environment().get_template(template).render(context)

@@ -28,33 +28,10 @@ PATHS = (
     "/dags/other",
     "/plans",
     "/plans/1",
+    "/audits",
+    "/audits/1",
     "/static/report.css",
 )
-
-
-@pytest.fixture(scope="module")
-def application(airflow_database):
-    from airflow.api_fastapi.app import create_app
-
-    return create_app(apps="core")
-
-
-@pytest.fixture
-def ask(application):
-    """Asks for a path of the page as a user of a role; None is a user without one, '' nobody at all."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-    from starlette.testclient import TestClient
-
-    def asked(path, role="viewer", root="", **more):
-        headers = {}
-        if role != "":
-            token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="u", role=role))
-            headers = {"Authorization": f"Bearer {token}"}
-        client = TestClient(application, root_path=root, follow_redirects=False)
-        return client.get(f"{root}/posguard{path}", headers=headers, **more)
-
-    return asked
 
 
 def test_the_paths_below_are_all_there_are(application):

@@ -15,8 +15,9 @@ from posguard.model.audit import BrokenLife, ErrorGroup, EventCount, Gap
 from posguard.model.quality import Outcome
 from posguard.postgres.audit import RowFacts
 from posguard.report.document import from_plain, to_plain
+from posguard.report.documents import document_page
 from posguard.report.markdown import inline, markdown, paragraph
-from posguard.report.render import Page, document_page, file_page
+from posguard.report.render import Page, file_page
 from tests.fixtures.audited import facts, hours
 from tests.fixtures.known import AT, result, stored_finding, stored_run, verdict
 
