@@ -47,9 +47,7 @@ def audit(context: Mapping[str, Any]) -> int:
     """Makes the report of the window and stores it; a retry replaces it. Returns its number."""
     with one_line():
         settings = _settings()
-        # Cleared or tried again it is the same window: the report takes the place of the one before.
-        name = str(context["dag_run"].run_id)
-        audit_id, made = asyncio.run(_audit(settings, asked_window(context), name))
+        audit_id, made = asyncio.run(_audit(settings, asked_window(context), context["dag_run"]))
     log.info("Audit %s, %s: %s", audit_id, made.facts.window, made.headline)
     return audit_id
 
@@ -109,6 +107,13 @@ def asked_window(context: Mapping[str, Any]) -> Window:
     )
 
 
+def _identity(window: Window, dag_run: Any) -> str:
+    """What makes two reports the same one: the data interval where it is the window, whichever run it is; else the run."""
+    if (dag_run.data_interval_start, dag_run.data_interval_end) == (window.start, window.end):
+        return f"interval {window.start.isoformat()}/{window.end.isoformat()}"
+    return f"run {dag_run.run_id}"
+
+
 def _settings() -> Settings:
     """With the venues where there are Connections for them: only an audit of the present may have to look at them."""
     try:
@@ -118,7 +123,7 @@ def _settings() -> Settings:
         return read_connections(venues=False)
 
 
-async def _audit(settings: Settings, window: Window, name: str) -> tuple[int, Audit]:
+async def _audit(settings: Settings, window: Window, dag_run: Any) -> tuple[int, Audit]:
     from posguard.audit.build import build, document
     from posguard.audit.read import read_facts
     from posguard.postgres import audits
@@ -132,7 +137,8 @@ async def _audit(settings: Settings, window: Window, name: str) -> tuple[int, Au
                 connection,
                 window,
                 built_at=made.facts.at,
-                external_id=name,
+                identity=_identity(window, dag_run),
+                external_id=str(dag_run.run_id),
                 light=made.light,
                 headline=made.headline,
                 counts=made.counts,

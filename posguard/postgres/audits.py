@@ -34,6 +34,7 @@ async def keep(
     window: Window,
     *,
     built_at: datetime,
+    identity: str,
     external_id: str,
     light: str,
     headline: str,
@@ -41,12 +42,13 @@ async def keep(
     missing: Sequence[str],
     document: Mapping[str, Any],
 ) -> int:
-    """Keeps a report and returns its id; one of the same run before it is replaced and keeps its id."""
+    """Keeps a report and returns its id; one of the same identity before it is replaced, and its id stays."""
     audit_id: int = await queries("audits").keep(
         connection,
         window_start=window.start,
         window_end=window.end,
         built_at=built_at,
+        identity=identity,
         external_id=external_id,
         light=light,
         headline=headline,
@@ -75,7 +77,7 @@ async def by_id(connection: Any, audit_id: int) -> tuple[StoredAudit, Mapping[st
 
 
 async def id_of_dag_run(connection: Any, dag_run_id: str) -> int | None:
-    """The id of the report that a DAG run made; None where it made none."""
+    """The id of the report that a DAG run made last; None where it made none."""
     audit_id: int | None = await queries("audits").id_of_dag_run(connection, dag_run_id=dag_run_id)
     return audit_id
 

@@ -1,9 +1,14 @@
 -- name: keep$
--- Keeps a report; made again by the same run it takes the place of the one before.
-INSERT INTO posguard.audits (window_start, window_end, built_at, external_id, light, headline, counts, missing, document)
-VALUES (:window_start, :window_end, :built_at, :external_id, :light, :headline, :counts, :missing, :document)
-ON CONFLICT (external_id) DO UPDATE
+-- Keeps a report; made again for the same interval, or by the same run without one, it takes the place of the one before.
+INSERT INTO posguard.audits (
+    window_start, window_end, built_at, identity, external_id, light, headline, counts, missing, document
+)
+VALUES (
+    :window_start, :window_end, :built_at, :identity, :external_id, :light, :headline, :counts, :missing, :document
+)
+ON CONFLICT (identity) DO UPDATE
 SET
+    external_id = excluded.external_id,
     window_start = excluded.window_start,
     window_end = excluded.window_end,
     built_at = excluded.built_at,
@@ -35,4 +40,4 @@ LIMIT :limit;
 SELECT * FROM posguard.audits WHERE id = :id;
 
 -- name: id_of_dag_run$
-SELECT id FROM posguard.audits WHERE external_id = :dag_run_id;
+SELECT max(id) FROM posguard.audits WHERE external_id = :dag_run_id;
