@@ -33,6 +33,7 @@ from posguard.settings import LogSource
 SOURCE = LogSource(name="bench", paths=("bot.log",), zone="UTC")
 BARS = {"analysis / loop": 25.0, "one / rg": 0.55, "two / rg": 0.9, "one / loop": 35.0, "gz / gzip -dc": 2.5}
 PEAK_MB = 150
+ANALYSIS_PEAK_MB = 250
 # What takes long for the others is measured on a part of the log, and given as MB/s like the rest.
 PART_MB = 256
 
@@ -275,10 +276,13 @@ def _told(seen: Seen, *, rg: bool) -> int:
             else f", by processor time {seen.cpu[mine] / seen.cpu[other]:.2f}"
         )
         print(f"  {bar:18} {ratio:6.2f}  bar {wanted:5.2f}  {'met' if ratio >= wanted else 'MISSED'}{by_cpu}")
-    # An analysis keeps the events about positions: docs/logs.md says how much that is.
     highest = max(memory for name, memory in seen.peak.items() if name not in {"loop", "analysis"})
-    missed += highest >= PEAK_MB
-    print(f"  {'peak MB':18} {highest:6.0f}  bar {PEAK_MB:5.0f}  {'met' if highest < PEAK_MB else 'MISSED'}")
+    for name, peak, bar in (
+        ("peak MB", highest, PEAK_MB),
+        ("analysis' peak MB", seen.peak["analysis"], ANALYSIS_PEAK_MB),
+    ):
+        missed += peak >= bar
+        print(f"  {name:18} {peak:6.0f}  bar {bar:5.0f}  {'met' if peak < bar else 'MISSED'}")
     print(
         "  WRONG counts: " + ", ".join(seen.wrong)
         if seen.wrong
