@@ -59,7 +59,7 @@ USUAL = [
 def flat(path: str, processes: int) -> tuple[Counter[str], Counter[str]]:
     """Counts and sums of position ids by kind, from the whole extraction."""
     patterns = load_patterns()
-    ids = [pattern.regex.groupindex.get("position_id") for pattern in patterns]
+    ids = [pattern.places.get("position_id") for pattern in patterns]
     counts, sums = [0] * len(patterns), [0] * len(patterns)
     for _, batch in extract([path], SOURCE, processes=processes).flat():
         for _, _, number, first, groups, _ in batch.events:

@@ -68,7 +68,7 @@ class Builder:
             _milliseconds,
         )
         self._plans = tuple(
-            tuple(_step(name, index - 1, change) for name, index in pattern.regex.groupindex.items())
+            tuple(_step(name, number - 1, change) for name, number in pattern.places.items())
             for pattern in patterns
         )
         self._heads = tuple((pattern.kind, pattern.category, pattern.name) for pattern in patterns)

@@ -89,15 +89,17 @@ class Finder:
         return known
 
     def _lane(self, word: bytes) -> Lane:
-        numbers = tuple(n for n, p in enumerate(self.patterns) if _may_mean(word, p))
+        numbers = tuple(
+            n for n, p in enumerate(self.patterns) if _touch(word, p.literal) and _may_mean(word, p)
+        )
         meant = [self.patterns[n] for n in numbers]
         level = next((n for n, p in enumerate(self.patterns) if p.level == word), -1)
         body = any(p.body for p in meant)
         alone = bool(meant) and level < 0 and not body and not any(p.spans for p in meant)
         leads = bool(meant) and all(
-            constant(p.regex.pattern).startswith(p.literal) and word.startswith(p.literal) for p in meant
+            constant(p.text).startswith(p.literal) and word.startswith(p.literal) for p in meant
         )
-        one_line = not any(_MAY_CROSS.search(_WITHIN.sub(b"", p.regex.pattern)) for p in meant)
+        one_line = not any(_MAY_CROSS.search(_WITHIN.sub(b"", p.text)) for p in meant)
         return Lane(word, numbers, level, body, leads, one_line, alone)
 
 
@@ -121,6 +123,11 @@ def _in_order(words: Sequence[bytes]) -> list[bytes]:
     return ordered
 
 
+def _touch(hit: bytes, other: bytes) -> bool:
+    """Whether two literals have anything in common that would let one hide the other; nearly all have not."""
+    return other[:2] in hit or hit in other or hit.endswith(other[:1])
+
+
 def _may_mean(hit: bytes, pattern: Pattern) -> bool:
     """Whether a hit of this literal may hide one of the pattern, so that the pattern has to be tried too.
 
@@ -132,11 +139,9 @@ def _may_mean(hit: bytes, pattern: Pattern) -> bool:
         return bool(other)
     # Words that share one letter do not run together.
     least = 2 if other[:1].isalnum() else 1
-    if other[:least] not in hit and hit not in other:
-        return False
     ends = [len(hit) - size for size in range(least, min(len(hit), len(other))) if hit.endswith(other[:size])]
     inner = [hit.find(other)] if other in hit else []
-    known = constant(pattern.regex.pattern)
+    known = constant(pattern.text)
     place = known.find(other)
     if place < 0 or not hit[:1].isalnum():
         return bool(ends or inner) or hit in other
@@ -174,23 +179,22 @@ def constant(text: bytes) -> bytes:
 
 def _quick(lane: Lane, patterns: Sequence[Pattern]) -> Quick:
     texts: list[str] = []
-    places: dict[int, Place] = {}
-    # The first index after the header's groups and the message.
-    index = HEADER_GROUPS + 1
     several = len(lane.candidates) > 1
     for number in lane.candidates:
-        text = patterns[number].regex.pattern.decode()
+        text = patterns[number].text.decode()
         if _NUMBERED.search(text):
             return NO_WAY
-        texts.append(("()" if several else "") + _GROUP.sub(rf"(?P\1g{number}_\2", text))
-        places[index] = number, index + several
-        index += several + patterns[number].regex.groups
+        texts.append((f"(?P<g{number}>)" if several else "") + _GROUP.sub(rf"(?P\1g{number}_\2", text))
     message = rb"((?:" + "|".join(texts).encode() + rb")[^\n]*+)" + FOLLOWED
     try:
         dashed, either = re.compile(DASHED + message), _Later(EITHER + message)
     except (re.error, OverflowError, RecursionError):
         return NO_WAY
-    only = None if several else places[HEADER_GROUPS + 1]
+    # The first index after the header's groups and the message.
+    only = None if several else (lane.candidates[0], HEADER_GROUPS + 1)
+    # A group's number is the index of what follows it.
+    marks = {number: dashed.groupindex[f"g{number}"] for number in lane.candidates if several}
+    places = {index - 1: (number, index) for number, index in marks.items()}
     return dashed.match, lane.leads, lane.one_line, only, places, either.match
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -50,7 +51,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One shape of message: the literal (or level) that finds it, the expression that proves it and takes its values.
+    """One shape of message: the literal (or level) that finds it, the text of the expression that proves it and takes its values.
 
     `spans` lets the expression see all lines of the record; `body` is what may stand before the literal on a line of its own
     below the header, where a logged exception says it.
@@ -59,7 +60,7 @@ class Pattern:
     name: str
     kind: str
     category: Category
-    regex: re.Pattern[bytes]
+    text: bytes
     literal: bytes = b""
     level: bytes = b""
     spans: bool = False
@@ -67,6 +68,32 @@ class Pattern:
     example: str = ""
     says: dict[str, str] = field(default_factory=dict)
     origin: str = ""
+
+    @property
+    def regex(self) -> re.Pattern[bytes]:
+        """The expression, compiled when it is first asked for."""
+        return _expression(self.text)
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """The number of each named group, in order. posguard's own patterns need no compiling for it."""
+        return _places(self.text) if self.origin == _OWN else self.regex.groupindex
+
+
+_OWN = "posguard"
+# What is escaped, a set, and where a group begins that catches something.
+_CATCHES = re.compile(rb"(?s:\\.)|\[\^?\]?(?:(?s:\\.)|[^\]\\])*\]|\((?:\?P<(\w+)>|(?!\?))")
+
+
+@cache
+def _expression(text: bytes) -> re.Pattern[bytes]:
+    return re.compile(text)
+
+
+@cache
+def _places(text: bytes) -> Mapping[str, int]:
+    groups = [found[1] for found in _CATCHES.finditer(text) if found[0].startswith(b"(")]
+    return {name.decode(): number for number, name in enumerate(groups, 1) if name}
 
 
 def load_patterns(extra: str | Path | None = None) -> tuple[Pattern, ...]:
@@ -153,18 +180,20 @@ def _pattern(entry: dict[str, Any], path: str, name: str) -> Pattern:
         name=entry["name"],
         kind=entry["kind"],
         category=Category(entry["category"]),
-        regex=_compiled(path, name, entry["regex"]),
+        text=_checked(path, name, entry["regex"]),
         literal=literal,
         level=level,
         spans=entry.get("lines") == "all",
-        body=_compiled(path, name, entry["body"]) if entry.get("body") else None,
+        body=_tried(path, name, _spelled(path, name, entry["body"])) if entry.get("body") else None,
         example=entry.get("example", ""),
         says=dict(says),
-        origin="posguard" if path == str(SHIPPED) else path,
+        origin=_OWN if path == str(SHIPPED) else path,
     )
 
 
-def _compiled(path: str, name: str, text: str) -> re.Pattern[bytes]:
+def _spelled(path: str, name: str, text: str) -> bytes:
+    """An expression with its values' usual forms spelled out."""
+
     def spelled(match: re.Match[str]) -> str:
         anywhere, word = match.groups()
         if word not in _FORMS:
@@ -173,7 +202,19 @@ def _compiled(path: str, name: str, text: str) -> re.Pattern[bytes]:
             return rf"(?=(?:[^\n]*?{_ANYWHERE[word]})?)"
         return f"(?P<{word}>{_FORMS[word]})"
 
+    return _SHORT.sub(spelled, text).encode()
+
+
+def _checked(path: str, name: str, text: str) -> bytes:
+    """The whole text of an expression. posguard's own need not be tried again each time."""
+    spelled = _spelled(path, name, text)
+    if path != str(SHIPPED):
+        _tried(path, name, spelled)
+    return spelled
+
+
+def _tried(path: str, name: str, text: bytes) -> re.Pattern[bytes]:
     try:
-        return re.compile(_SHORT.sub(spelled, text).encode())
+        return _expression(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise _wrong(path, name, f"its expression is wrong: {error}") from None

@@ -99,6 +99,12 @@ def test_a_literal_that_overlaps_a_shipped_one_is_found_all_the_same(literal, tm
     assert patterns[event[2]].name == "maker"
 
 
+def test_every_pattern_compiles_and_its_groups_are_counted_as_the_compiler_does():
+    for pattern in PATTERNS:
+        assert pattern.origin == "posguard"
+        assert dict(pattern.places) == dict(pattern.regex.groupindex)
+
+
 def test_many_patterns_are_searched_for_in_several_sets(tmp_path):
     tables = "".join(
         f'[[pattern]]\nname = "p{n}"\nkind = "k"\ncategory = "api"\nliteral = "Shape {n}."\nregex = "Shape {n}\\\\. <symbol>"\n'
