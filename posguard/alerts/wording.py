@@ -6,6 +6,7 @@ of it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from posguard.model.alert import WaitingAlert
     from posguard.postgres.alerts import Message
 
-# What is written out of one message: for people, and for machines.
-SHOWN = 20
+# What is written out of one message: of each kind for people, in all for machines.
+OF_A_KIND = 5
 LISTED = 200
 # What Slack reads as markup of links and mentions; the rest of its markup does no harm.
 _SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -28,19 +29,25 @@ _SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 def text(message: Message, alerts: Sequence[WaitingAlert]) -> str:
     """The message as plain text, for e-mail."""
     told = last_of_topics(alerts)
-    lines = [message.subject, ""]
-    for heading, group in groupby(told[:SHOWN], key=_heading):
-        lines += [heading, *(f"- {_line(one)}" for one in group), ""]
-    return "\n".join([*lines, *_closing(message, told)]) + "\n"
+    lines = [message.subject]
+    for heading, kinds in _parts(told):
+        lines += [
+            "",
+            heading,
+            *(line for kind in kinds for line in (kind.title, *(f"- {one}" for one in kind.lines))),
+        ]
+    return "\n".join([*lines, "", *_closing(message)]) + "\n"
 
 
 def slack(message: Message, alerts: Sequence[WaitingAlert]) -> dict[str, Any]:
     """The message for a Slack incoming webhook."""
     told = last_of_topics(alerts)
     lines = [f"*{_escaped(message.subject)}*"]
-    for heading, group in groupby(told[:SHOWN], key=_heading):
-        lines += [f"*{heading}*", *(f"• {_escaped(_line(one))}" for one in group)]
-    return {"text": "\n".join([*lines, *(_escaped(one) for one in _closing(message, told))])}
+    for heading, kinds in _parts(told):
+        lines.append(f"*{heading}*")
+        for kind in kinds:
+            lines += [_escaped(kind.title), *(f"• {_escaped(one)}" for one in kind.lines)]
+    return {"text": "\n".join([*lines, *(_escaped(one) for one in _closing(message))])}
 
 
 def document(message: Message, alerts: Sequence[WaitingAlert]) -> dict[str, Any]:
@@ -83,11 +90,37 @@ def _heading(one: WaitingAlert) -> str:
     return one.severity.value.upper() if one.event is AlertEvent.RAISED else "RESOLVED"
 
 
-def _line(one: WaitingAlert) -> str:
-    section = runbook(one) if one.event is AlertEvent.RAISED else ""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is written of the alerts of one kind under one heading."""
+
+    title: str
+    lines: list[str]
+
+
+def _parts(told: Sequence[WaitingAlert]) -> list[tuple[str, list[_Kind]]]:
+    """Headings with their kinds, so that a storm of one kind hides no other."""
+    parts = []
+    for heading, under in groupby(told, key=_heading):
+        by_kind: dict[str, list[WaitingAlert]] = {}
+        for one in under:
+            by_kind.setdefault(one.kind, []).append(one)
+        parts.append((heading, [_kind(alerts) for alerts in by_kind.values()]))
+    return parts
+
+
+def _kind(alerts: Sequence[WaitingAlert]) -> _Kind:
+    section = runbook(alerts[0]) if alerts[0].event is AlertEvent.RAISED else ""
+    number = f", {len(alerts)} of them" if len(alerts) > 1 else ""
     where = f" (docs/runbook.md#{section})" if section else ""
+    lines = [_line(one) for one in alerts[:OF_A_KIND]]
+    more = len(alerts) - OF_A_KIND
+    return _Kind(f"{alerts[0].kind}{number}{where}", [*lines, *([f"… and {more} more"] if more > 0 else [])])
+
+
+def _line(one: WaitingAlert) -> str:
     row = f" [row {one.position_id}]" if one.position_id is not None else ""
-    return f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC {one.kind}: {one.text}{row}{where}{_since(one)}"
+    return f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC {one.text}{row}{_since(one)}"
 
 
 def _since(one: WaitingAlert) -> str:
@@ -98,11 +131,8 @@ def _since(one: WaitingAlert) -> str:
 _AGAIN = {AlertEvent.RAISED: " again", AlertEvent.RESOLVED: ""}
 
 
-def _closing(message: Message, told: Sequence[WaitingAlert]) -> list[str]:
-    left = len(told) - SHOWN
-    more = [f"… and {left} more."] if left > 0 else []
+def _closing(message: Message) -> list[str]:
     return [
-        *more,
         "First look: posguard alerts list, then posguard findings list.",
         f"Key {message.key}: a message that comes twice has the same key.",
     ]

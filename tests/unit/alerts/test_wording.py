@@ -60,7 +60,7 @@ def test_each_form_names_what_to_look_at_and_how_to_know_it_again():
 
 def test_what_is_not_written_out_is_counted():
     told = [alert(n) for n in range(1, 501)]
-    assert "… and 480 more." in wording.text(message(), told)
+    assert "- … and 495 more\n" in wording.text(message(), told)
     document = wording.document(message(), told)
     assert (len(document["alerts"]), document["left_out"]) == (200, 300)
     assert document["counts"] == {"critical": 500}
@@ -75,3 +75,12 @@ def test_a_late_message_does_not_hide_what_came_after_it():
         in wording.slack(message(), [replace(alert(), later=RESOLVED)])["text"]
     )
     assert wording.document(message(), [late])["alerts"][0]["since_then"] == "raised"
+
+
+def test_a_storm_of_one_kind_hides_no_other():
+    told = [alert(n) for n in range(1, 501)] + [alert(501, kind="run_inconclusive"), alert(502, "warning")]
+    for text in (wording.text(message(), told), wording.slack(message(), told)["text"]):
+        assert "orphaned_db, 500 of them (docs/runbook.md#orphaned-db)" in text
+        assert "text 501" in text
+        assert "text 502" in text
+        assert len(text.splitlines()) < 20
