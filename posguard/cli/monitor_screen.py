@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from posguard.cli.output import clean
-from posguard.model.metrics import METRICS, SUPPORTING, TITLES, Measure, Source, Window
+from posguard.model.metrics import LATENCIES, METRICS, SUPPORTING, TITLES, Measure, Source, Window
 from posguard.model.monitoring import Reading, Spread
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def screen(run: MonitorRun, snapshot: Snapshot, standing: Sequence[MonitorAlert]
     rows += [(one.title, one.source, one.measure) for one in SUPPORTING]
     for title, source, measure in rows:
         cells = [_cell(snapshot, measure, window) for window in _WINDOWS]
-        mark = " (log)" if source is Source.LOG else ""
+        mark = " (log)" if source is Source.LOG else ", ms P50/95/99" if measure in LATENCIES else ""
         danger = measure is Measure.POSITIONS_UNPROTECTED and bool(snapshot.unprotected)
         table.add_row(f"{title}{mark}", *cells, style="bold red" if danger else "")
     left = max(int((run.ends_at - snapshot.at).total_seconds()), 0)
@@ -194,7 +194,8 @@ def screen(run: MonitorRun, snapshot: Snapshot, standing: Sequence[MonitorAlert]
         for one in sorted(standing, key=lambda one: one.standing.severity.rank)[:20]
     ]
     more = [Text(f"and {len(standing) - 20} more alerts")] if len(standing) > 20 else []
-    return Group(head, table, *(alerts or [Text("no alerts", style="green")]), *more)
+    # a terminal that is too low cuts what is below: the alerts come first
+    return Group(head, *(alerts or [Text("no alerts", style="green")]), *more, table)
 
 
 def _cell(snapshot: Snapshot, measure: Measure, window: Window) -> str:
