@@ -154,7 +154,7 @@ class Stepwise:
         scope: Scope = EVERYTHING,
         *,
         each: Callable[[tuple[PositionEvent, ...]], object] = lambda _: None,
-        stretch: int = STRETCH,
+        stretch: int | None = None,
     ) -> None:
         self.tally = Tally()
         self.went_back = False
@@ -164,7 +164,7 @@ class Stepwise:
         self._found = _Found(zones, scope)
         self._correlator = Correlator()
         self._each = each
-        self._stretch = self._full = stretch
+        self._stretch = self._full = STRETCH if stretch is None else stretch
         self._waiting: list[LogEvent] = []
         self._judged_up_to: datetime | None = None
 

@@ -1,11 +1,14 @@
 """A log that is judged stretch by stretch says what the whole of it says."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 
 import pytest
+import typer
 
+from posguard.cli.logs_analyze import analyze
 from posguard.logs.analysis import Gathered, Stepwise
 from posguard.logs.extract import extract
 from posguard.logs.generator import Recipe, make_log
@@ -95,3 +98,22 @@ def test_a_log_that_goes_back_to_what_is_judged_says_so_and_is_not_cut_before():
     steps, _ = stepwise([*later, *far, *earlier], size=3, stretch=1)
     assert steps.went_back
     assert calm_cut([*later, *far, *earlier]) == 0
+
+
+def test_files_that_overlap_are_told_once_by_the_command_whatever_the_stretch(tmp_path, monkeypatch, capsys):
+    data, truth = make_log(Recipe(seed=4, zone="UTC", noise=50, hours=12))
+    lines = data.splitlines(keepends=True)
+    (tmp_path / "bot.log.1").write_bytes(b"".join(lines[: len(lines) * 2 // 3]))
+    (tmp_path / "bot.log").write_bytes(b"".join(lines[len(lines) // 3 :]))
+
+    def said(stretch):
+        monkeypatch.setattr("posguard.logs.analysis.STRETCH", stretch)
+        with pytest.raises(typer.Exit):
+            analyze([str(tmp_path)], zone="UTC", as_json=True)
+        told = json.loads(capsys.readouterr().out)
+        del told["analysis_timestamp"]
+        return told
+
+    whole, short = said(10**6), said(20)
+    assert len(whole["duplicate_errors"]) == sum(race.error_at is not None for race in truth.races)
+    assert short == whole
