@@ -58,6 +58,7 @@ class Finder:
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self.patterns = tuple(patterns)
+        self._heads = [(n, p.literal, p.literal[:2], p.literal[:1]) for n, p in enumerate(self.patterns)]
         words = {p.literal or p.level for p in self.patterns}
         parts = -(-len(words) // SET)
         sets = [_in_order(sorted(words, key=_low)[part::parts]) for part in range(parts)]
@@ -89,9 +90,10 @@ class Finder:
         return known
 
     def _lane(self, word: bytes) -> Lane:
-        numbers = tuple(
-            n for n, p in enumerate(self.patterns) if _touch(word, p.literal) and _may_mean(word, p)
-        )
+        # Nearly all literals have nothing in common that would let one hide the other.
+        last = word[-1:]
+        near = (n for n, other, two, one in self._heads if two in word or one == last or word in other)
+        numbers = tuple(n for n in near if _may_mean(word, self.patterns[n]))
         meant = [self.patterns[n] for n in numbers]
         level = next((n for n, p in enumerate(self.patterns) if p.level == word), -1)
         body = any(p.body for p in meant)
@@ -121,11 +123,6 @@ def _in_order(words: Sequence[bytes]) -> list[bytes]:
             if ordered[later].startswith(ordered[place]):
                 ordered[place], ordered[later] = ordered[later], ordered[place]
     return ordered
-
-
-def _touch(hit: bytes, other: bytes) -> bool:
-    """Whether two literals have anything in common that would let one hide the other; nearly all have not."""
-    return other[:2] in hit or hit in other or hit.endswith(other[:1])
 
 
 def _may_mean(hit: bytes, pattern: Pattern) -> bool:
