@@ -171,7 +171,9 @@ def change(standing: Iterable[MonitorAlert], judged: Judgement, at: datetime) ->
         if identity in wrong or identity[0] in judged.unknown:
             kept.append(alert)
         else:
-            cleared.append(MonitorAlert(alert.standing, alert.raised_at, at))
+            # a clock that was put back makes no alert end before it began
+            ended = max(at, alert.raised_at + timedelta(microseconds=1))
+            cleared.append(MonitorAlert(alert.standing, alert.raised_at, ended))
     raised = [MonitorAlert(one, at) for identity, one in wrong.items() if identity not in before]
     return Changes((*kept, *raised), tuple(raised), tuple(cleared))
 

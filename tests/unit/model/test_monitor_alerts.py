@@ -160,5 +160,12 @@ def test_what_is_not_known_clears_nothing():
     assert change(raised.standing, judge(blind, LIMITS, quiet), blind.at).cleared == ()
 
 
+def test_a_clock_that_was_put_back_ends_no_alert_before_it_began():
+    naked = [Unprotected(5, "binance", "APTUSDT", "active", AT)]
+    raised = change((), judge(snapshot(5, naked), LIMITS, HEARD), AT + 5 * MINUTE)
+    (cleared,) = change(raised.standing, judge(snapshot(1), LIMITS, HEARD), AT).cleared
+    assert cleared.cleared_at > cleared.raised_at
+
+
 def test_every_kind_has_a_severity():
     assert set(SEVERITIES) == set(AlertKind)
