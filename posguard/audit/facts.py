@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from posguard.audit.watched import Watch
 from posguard.model.finding import RACE_KINDS, FindingState
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Facts:
     loaded: tuple[LoadedLog, ...] = ()
     analysis: Analysis | None = None
     present: bool = False
+    watch: Watch = field(default_factory=Watch)
     gaps: tuple[Gap, ...] = ()
 
     @property

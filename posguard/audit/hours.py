@@ -6,6 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from posguard.postgres.audit import EVENT
+from posguard.report.words import plural, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,19 +78,20 @@ def _errors(hours: Sequence[Hour], hour: Hour) -> Iterator[str]:
 def _restarts(hour: Hour) -> Iterator[str]:
     stops, starts = hour.get(f"{EVENT}bot_stopped") or 0, hour.get(f"{EVENT}bot_started") or 0
     if stops or starts:
-        yield f"The bot was stopped {stops:g} and started {starts:g} times."
+        yield f"The bot was stopped {times(stops)} and started {times(starts)}."
 
 
 def _protection(hour: Hour) -> Iterator[str]:
     without = hour.get(f"{EVENT}positions_without_sl_detected")
     if without:
-        yield f"The bot found positions without a stop-loss {without:g} times."
+        yield f"The bot found positions without a stop-loss {times(without)}."
     triggered, activated = (
         hour.get(f"{EVENT}stop_loss_triggered"),
         hour.get(f"{EVENT}trailing_stop_activated"),
     )
     if triggered or activated:
-        yield f"{triggered or 0:g} stops triggered, {activated or 0:g} trailing stops activated."
+        stops, trailing = int(triggered or 0), int(activated or 0)
+        yield f"{plural(stops, 'stop')} triggered, {plural(trailing, 'trailing stop')} activated."
 
 
 def _streams(facts: Facts, hour: Hour) -> Iterator[str]:
@@ -97,10 +99,10 @@ def _streams(facts: Facts, hour: Hour) -> Iterator[str]:
         return
     broken = sum(hour.start <= one.since < hour.end for one in facts.log.outages)
     if broken:
-        yield f"The streams broke {broken} times."
+        yield f"The streams broke {times(broken)}."
     silent = sum(hour.start <= one.since < hour.end for one in facts.log.silences)
     if silent:
-        yield f"{silent} times there was no price for over five minutes."
+        yield f"There was no price for over five minutes {times(silent)}."
 
 
 def _desk(facts: Facts, hour: Hour) -> Iterator[str]:
@@ -109,7 +111,7 @@ def _desk(facts: Facts, hour: Hour) -> Iterator[str]:
         one.resolved_at is not None and hour.start <= one.resolved_at < hour.end for one in facts.counted
     )
     if first or gone:
-        yield f"{first} findings were first seen, {gone} resolved."
+        yield f"Findings first seen: {first}, resolved: {gone}."
     passes = [run for run in facts.runs if hour.start <= run.started_at < hour.end]
     if lost := sum(run.finished_at is not None and not run.conclusive for run in passes):
         yield f"{lost} of {len(passes)} passes could not judge every exchange."

@@ -11,6 +11,7 @@ from posguard.audit.issues_events import event_issues
 from posguard.audit.issues_findings import finding_issues, suite_issues
 from posguard.audit.issues_health import health_issues
 from posguard.audit.issues_races import race_issues
+from posguard.audit.watched import watch_issues
 from posguard.model.finding import Kind
 from posguard.report.view import DANGER
 
@@ -29,6 +30,7 @@ def find_issues(facts: Facts) -> tuple[Issue, ...]:
         *event_issues(facts),
         *analysis_issues(facts),
         *health_issues(facts),
+        *watch_issues(facts),
     ]
     found.sort(key=_order)
     return tuple(replace(one, number=number) for number, one in enumerate(found, 1))

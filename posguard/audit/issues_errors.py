@@ -13,6 +13,7 @@ from posguard.model.audit import UNKNOWN, Area, Issue, Priority
 from posguard.model.finding import Severity
 from posguard.model.incident import Evidence
 from posguard.model.symbol import canonical_symbol
+from posguard.report.words import times
 from posguard.settings import redact
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _issue(said: str, found: Sequence[ErrorGroup], arguments: str) -> Issue:
     return Issue(
         key=f"error:{said}",
         area=Area.RACES if _DUPLICATE in said else Area.ERRORS,
-        title=f"{'Rare error: ' if most <= RARE else ''}“{redact(first.sample[:160])}”, {_times(most)}",
+        title=f"{'Rare error: ' if most <= RARE else ''}“{redact(first.sample[:160])}”, {times(most)}",
         severity=severity,
         priority={Severity.CRITICAL: Priority.TODAY, Severity.WARNING: Priority.SOON}.get(
             severity, Priority.LATER
@@ -105,10 +106,6 @@ def _severity(said: str, found: Sequence[ErrorGroup], most: int) -> Severity:
     return Severity.INFO if most <= RARE else Severity.WARNING
 
 
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
-
-
 def _evidence(one: ErrorGroup) -> Evidence:
     about = [*one.exchanges, *(one.symbols[:8])]
     of = f", about {', '.join(about)}" if about else ""
@@ -116,10 +113,10 @@ def _evidence(one: ErrorGroup) -> Evidence:
     if one.source == "events":
         ids = ", ".join(f"#{place}" for place in one.places[:_PLACES])
         where = f"monitoring.events {ids}"
-        what = f"{_times(one.count)} as {one.kind or 'an event without a type'}{of}{last}"
+        what = f"{times(one.count)} as {one.kind or 'an event without a type'}{of}{last}"
     else:
         where = one.places[0] if one.places else f"log of {one.source}"
-        what = f"{_times(one.count)} in the log of {one.source} as {one.kind}{of}{last}"
+        what = f"{times(one.count)} in the log of {one.source} as {one.kind}{of}{last}"
     return Evidence(where, what, one.first)
 
 

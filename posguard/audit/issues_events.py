@@ -12,6 +12,7 @@ from posguard.model.finding import Severity
 from posguard.model.incident import Evidence
 from posguard.model.log_event import LogKind
 from posguard.model.run import RunOutcome
+from posguard.report.words import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,7 +135,7 @@ def _detection(facts: Facts, what: Detected, written: EventCount | None) -> Iter
     yield Issue(
         key=f"detected:{what.title}",
         area=what.area,
-        title=f"{what.title}, {'once' if number == 1 else f'{number} times'}",
+        title=f"{what.title}, {times(number)}",
         severity=what.severity,
         priority={Severity.CRITICAL: Priority.TODAY, Severity.WARNING: Priority.SOON}.get(
             what.severity, Priority.LATER
@@ -228,7 +229,7 @@ def _streams(facts: Facts) -> Iterable[Issue]:
         yield Issue(
             key="performance:streams",
             area=Area.PERFORMANCE,
-            title=f"The bot's streams broke {len(facts.log.outages)} times",
+            title=f"The bot's streams broke {times(len(facts.log.outages))}",
             severity=Severity.WARNING,
             priority=Priority.SOON,
             count=len(facts.log.outages),

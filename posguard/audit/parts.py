@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from posguard.audit.build import Audit
-    from posguard.model.audit import Area, Hour, Issue
+    from posguard.model.audit import Area, Hour
     from posguard.report.document import Block
 
 UNKNOWN_NUMBER = "–"
@@ -36,17 +36,13 @@ def total(hours: Sequence[Hour], name: str) -> float | None:
     return 0 if name.startswith("event ") and events_known else None
 
 
-def about(audit: Audit, *areas: Area) -> Text:
+def about(audit: Audit, *areas: Area) -> Block:
     """Which issues a section is about."""
     found = [one for one in audit.issues if one.area in areas]
     if not found:
         return Text("No issue is about this.", "dim")
-    return Text("Issues: " + "; ".join(f"{one.number} ({short(one)})" for one in found) + ".")
-
-
-def short(issue: Issue) -> str:
-    """An issue in a few words."""
-    return f"{issue.severity}, {issue.title[:110]}"
+    rows = tuple((str(one.number), str(one.severity), one.title) for one in found)
+    return Grid(("Issue", "Severity", "What"), rows, title="Issues about this")
 
 
 def hourly(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from posguard.audit.facts import Facts, KnownRace
 from posguard.audit.log import locate
 from posguard.audit.logread import LogFiles, read_log
+from posguard.audit.watched import LONGEST, Watch, watch_gaps
 from posguard.errors import PosguardError, SchemaError
 from posguard.model.audit import Gap
 from posguard.model.duration import spell_duration
@@ -81,6 +82,8 @@ async def read_facts(db: Database, asked: Asked) -> Facts:
         database = await runs.database_fingerprint(connection)
         kept, lost = await _kept(connection, asked.window)
     analysis = await analyse(db, asked.window.start, asked.window.end, aged=asked.aged)
+    watch = Watch(kept.snapshots, kept.alerts)
+    unwatched = () if lost else watch_gaps(watch, asked.window)
     log, log_gaps = await read_log(db, asked.window, asked.log, kept.logs)
     found = await _found(db, asked, kept, stored=not lost)
     judged = await _judged(asked, kept)
@@ -102,7 +105,8 @@ async def read_facts(db: Database, asked: Asked) -> Facts:
         loaded=kept.logs,
         analysis=analysis,
         present=asked.present,
-        gaps=(*missing, *lost, *found.gaps, *judged.gaps, *log_gaps),
+        watch=watch,
+        gaps=(*missing, *lost, *found.gaps, *judged.gaps, *log_gaps, *unwatched),
     )
 
 
@@ -112,7 +116,7 @@ async def _kept(connection: object, window: Window) -> tuple[Kept, tuple[Gap, ..
     except SchemaError as error:
         loses = f"{error.message} Findings, suites and loaded logs of the past are not known."
         return Kept(), (Gap("posguard's own tables", loses, error.hint),)
-    return await read_kept(connection, window), ()
+    return await read_kept(connection, window, watched=window.length <= LONGEST), ()
 
 
 async def _found(db: Database, asked: Asked, kept: Kept, *, stored: bool) -> _Findings:

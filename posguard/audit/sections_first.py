@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from posguard.audit.hours import errors_of
 from posguard.audit.parts import grid_or, hourly, moment, number, of, of_event, total
+from posguard.audit.watched import charts
 from posguard.model.duration import spell_duration
 from posguard.model.finding import Kind, Severity
 from posguard.report.document import Grid, Heading, Items, Note, Numbers, Section, Text
@@ -90,6 +91,10 @@ def scope(audit: Audit) -> Section:
     rows.append(("Findings", facts.findings_from or "not known"))
     rows.append(("Suites", facts.results_from or "not known"))
     rows.append(("Log", _log_told(facts)))
+    seen = len(facts.watch.snapshots)
+    rows.append(
+        ("Monitor", f"{plural(seen, 'snapshot')}, {facts.watch.missed} of them missed" if seen else "not run")
+    )
     blocks: list[Block] = [
         Grid(("Source", "What was read"), tuple(rows)),
         Heading("What was missing"),
@@ -152,7 +157,7 @@ def method(_: Audit) -> Section:
 
 def health(audit: Audit) -> Section:
     """Section 4."""
-    return Section(4, "Health over time", "health", (*_charts(audit), *_hours(audit)))
+    return Section(4, "Health over time", "health", (*_charts(audit), *charts(audit.facts), *_hours(audit)))
 
 
 def _charts(audit: Audit) -> Iterator[Block]:

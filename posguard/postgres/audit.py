@@ -20,7 +20,7 @@ from posguard.model.audit import (
     Window,
 )
 from posguard.model.race import race_from_plain
-from posguard.postgres import findings, results, runs
+from posguard.postgres import findings, monitorruns, results, runs
 from posguard.postgres.queries import queries
 from posguard.postgres.statistics import EVENTS, POSITIONS, be_quick, columns
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from posguard.model.finding import StoredFinding
+    from posguard.model.monitor_alerts import MonitorAlert
+    from posguard.model.monitoring import Snapshot
     from posguard.model.quality import ExpectationResult
     from posguard.model.race import Race
     from posguard.model.run import StoredRun
@@ -82,6 +84,8 @@ class Kept:
     results_of: int | None = None
     races: tuple[tuple[int, Race], ...] = ()
     logs: tuple[LoadedLog, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    alerts: tuple[MonitorAlert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,8 @@ async def read_rows(connection: Any, window: Window) -> RowFacts:
     )
 
 
-async def read_kept(connection: Any, window: Window) -> Kept:
-    """What posguard's tables keep of a window, inside a snapshot; its schema must be there."""
+async def read_kept(connection: Any, window: Window, *, watched: bool) -> Kept:
+    """What posguard's tables keep of a window, the monitor's snapshots with `watched`, inside a snapshot; its schema must be there."""
     asked = queries("audit")
     when = {"start": window.start, "until": window.end}
     ids = [record["id"] async for record in asked.runs_between(connection, **when)]
@@ -130,6 +134,10 @@ async def read_kept(connection: Any, window: Window) -> Kept:
             ]
         ),
         logs=tuple([LoadedLog(**dict(record)) async for record in asked.logs_between(connection, **when)]),
+        snapshots=tuple(await monitorruns.snapshots_between(connection, window.start, window.end))
+        if watched
+        else (),
+        alerts=await monitorruns.alerts_between(connection, window.start, window.end),
     )
 
 
