@@ -17,7 +17,7 @@ last `hours`. Past windows are backfilled, one run each, without asking any exch
 
     airflow backfill create --dag-id posguard_audit --from-date 2026-01-01 --to-date 2026-01-08 --max-active-runs 1
 
-Issues are results, not failures. The Connections are those of `posguard_reconcile`; `posguard_db` alone is enough. docs/audit.md tells more.
+Paused as installed; unpause it before. Issues are results, not failures. The Connections are those of `posguard_reconcile`; `posguard_db` alone is enough. docs/audit.md tells more.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ FORM = {
     dag_display_name="posguard: audit",
     description="The written report of a window of eight hours, or of any other",
     schedule=CronDataIntervalTimetable("0 */8 * * *", timezone="UTC"),
+    is_paused_upon_creation=True,
     dagrun_timeout=timedelta(minutes=50),
     params=FORM,
     tags=["posguard", "audit"],

@@ -89,6 +89,16 @@ def test_a_retry_of_apply_comes_after_a_lines_lease(dag_bag, name):
     assert task.retries * task.retry_delay.total_seconds() > Pace().lease
 
 
+def test_the_audit_runs_by_data_interval_of_eight_hours_and_is_paused_as_installed(dag_bag):
+    from airflow.sdk import CronDataIntervalTimetable
+
+    dag = dag_bag.dags["posguard_audit"]
+    assert isinstance(dag.timetable, CronDataIntervalTimetable)
+    assert dag.timetable.expression == "0 */8 * * *"
+    assert dag.is_paused_upon_creation is True
+    assert [task.task_id for task in dag.roots] == ["preflight"]
+
+
 def test_the_verdict_comes_last_and_after_everything(dag_bag):
     dag = dag_bag.dags["posguard_reconcile"]
     assert [task.task_id for task in dag.leaves] == ["verdict"]
