@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from posguard.settings import redact
+
 if TYPE_CHECKING:
     from posguard.audit.build import Audit, HourLine
     from posguard.model.audit import Gap, Issue
@@ -26,8 +28,8 @@ class AuditEvidence(_Shape):
 
     @classmethod
     def of(cls, one: Evidence) -> AuditEvidence:
-        """As JSON."""
-        return cls(where=one.where, text=one.text, at=one.at)
+        """As JSON, without secrets that a log may hold."""
+        return cls(where=redact(one.where), text=redact(one.text), at=one.at)
 
 
 class AuditIssue(_Shape):
