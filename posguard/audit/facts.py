@@ -59,6 +59,16 @@ class Facts:
     gaps: tuple[Gap, ...] = ()
 
     @property
+    def log_read(self) -> bool:
+        """Whether any of the bot's log was read for the window."""
+        return self.log is not None or bool(self.loaded)
+
+    @property
+    def log_whole(self) -> bool:
+        """Whether all of it was: only then is no race seen no race."""
+        return self.log_read and not any(gap.of_log for gap in self.gaps)
+
+    @property
     def counted(self) -> tuple[StoredFinding, ...]:
         """The findings that make issues: neither dismissed by the desk nor told of as a race."""
         return tuple(

@@ -31,6 +31,7 @@ NO_LOG = Gap(
     "no log of the bot",
     "races that left no error, outages of the streams, price updates and the log's latencies are not known",
     "Give it with `--log PATH --tz ZONE`, declare it in POSGUARD_LOG_SOURCES, or load it: docs/logs.md.",
+    of_log=True,
 )
 
 
@@ -68,7 +69,11 @@ async def read_log(
     except LogError as error:
         if files.asked:
             raise
-        return None, (Gap("the declared log", f"{error.message} {NO_LOG.loses}", error.hint or NO_LOG.hint),)
+        return None, (
+            Gap(
+                "the declared log", f"{error.message} {NO_LOG.loses}", error.hint or NO_LOG.hint, of_log=True
+            ),
+        )
     return facts, _holes(facts, window)
 
 
@@ -120,6 +125,7 @@ def _holes(facts: LogFacts, window: Window) -> tuple[Gap, ...]:
                 "the log of this window",
                 f"{facts.where} hold no known record of it; {NO_LOG.loses}",
                 NO_LOG.hint,
+                of_log=True,
             ),
         )
     gaps = []
@@ -128,6 +134,7 @@ def _holes(facts: LogFacts, window: Window) -> tuple[Gap, ...]:
             Gap(
                 f"the log before {numbers.first:%Y-%m-%d %H:%M} UTC",
                 "what happened there only rows and events tell",
+                of_log=True,
             )
         )
     if window.end - numbers.last > _ROOM:
@@ -135,12 +142,14 @@ def _holes(facts: LogFacts, window: Window) -> tuple[Gap, ...]:
             Gap(
                 f"the log after {numbers.last:%Y-%m-%d %H:%M} UTC",
                 "what happened there only rows and events tell",
+                of_log=True,
             )
         )
     gaps += [
         Gap(
             f"the log of {hole.source} from {hole.since:%H:%M} to {hole.until:%H:%M} UTC",
             "it is silent there: races and outages of that time are not known",
+            of_log=True,
         )
         for hole in numbers.holes
     ]
@@ -153,6 +162,7 @@ def _holes(facts: LogFacts, window: Window) -> tuple[Gap, ...]:
             )
         )
     gaps += [
-        Gap("part of the log", damage, "docs/logs.md tells what damage means.") for damage in facts.damage
+        Gap("part of the log", damage, "docs/logs.md tells what damage means.", of_log=True)
+        for damage in facts.damage
     ]
     return tuple(gaps)

@@ -34,11 +34,12 @@ def races(audit: Audit) -> Section:
         )
         for known in facts.races
     ]
-    empty = (
-        "No race."
-        if facts.log is not None or facts.loaded
-        else "Not known: without the bot's log no race can be seen."
-    )
+    if facts.log_whole:
+        empty = "No race."
+    elif facts.log_read:
+        empty = "No race in the part of the log that was read. For the rest nobody knows; section 2 says which part."
+    else:
+        empty = "Not known: without the bot's log no race can be seen."
     columns = ("When", "Symbol", "Exchange", "What", "Scenario", "Confidence", "Rows", "Apart")
     return Section(
         7,

@@ -32,7 +32,7 @@ def summary(audit: Audit) -> Section:
         ("critical issues", str(counts["critical"]), "hurts" if counts["critical"] else "fine"),
         ("warnings", str(counts["warning"]), "hurts" if counts["warning"] else "fine"),
         ("positions that no live stop protects", number(naked), _tone(naked)),
-        ("races", str(len(audit.facts.races)), _tone(len(audit.facts.races))),
+        _races(audit.facts),
         ("opened", number(total(hours, "opened")), "plain"),
         ("closed", number(total(hours, "closed")), "plain"),
         ("open at the end", number(hours[-1].get("open_at_end") if hours else None), "plain"),
@@ -65,6 +65,15 @@ def summary(audit: Audit) -> Section:
             )
         )
     return Section(1, "Summary", "summary", tuple(blocks))
+
+
+def _races(facts: Facts) -> tuple[str, str, str]:
+    seen = len(facts.races)
+    if not (seen or facts.log_read):
+        return ("races", number(None), "unknown")
+    if facts.log_whole:
+        return ("races", str(seen), _tone(seen))
+    return ("races, in what was read of the log", str(seen), _tone(seen) if seen else "unknown")
 
 
 def _unprotected(facts: Facts) -> int | None:

@@ -100,11 +100,15 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that was not there to look at, and what nobody can say for it; `hint` is how to have it next time."""
+    """Something that was not there to look at, and what nobody can say for it; `hint` is how to have it next time.
+
+    of_log tells whether it is a part of the bot's log: where one is missing, no race seen is not no race.
+    """
 
     what: str
     loses: str
     hint: str = ""
+    of_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

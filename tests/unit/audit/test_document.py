@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pytest
 from markdown_it import MarkdownIt
 
 from posguard.audit.build import build, document
@@ -13,8 +14,8 @@ from posguard.audit.notes import Notes
 from posguard.audit.save import save
 from posguard.model.audit import BrokenLife, ErrorGroup, EventCount, Gap
 from posguard.model.quality import Outcome
-from posguard.postgres.audit import RowFacts
-from posguard.report.document import from_plain, to_plain
+from posguard.postgres.audit import LoadedLog, RowFacts
+from posguard.report.document import Numbers, from_plain, to_plain
 from posguard.report.documents import document_page
 from posguard.report.markdown import inline, markdown, paragraph
 from posguard.report.render import Page, file_page
@@ -143,3 +144,31 @@ def test_what_nobody_knows_is_a_dash_and_never_zero():
     assert "Profit and loss has no source" in text
     assert "Nobody knows what was opened and closed." in text
     assert "Not known: without the bot's log no race can be seen." in text
+
+
+def numbers_of(told):
+    """The tiles of the summary: label → value."""
+    (summary, *_) = document(build(told, Notes())).sections
+    tiles = next(block for block in summary.blocks if isinstance(block, Numbers))
+    return {label: value for label, value, _ in tiles.numbers}
+
+
+@pytest.mark.parametrize(
+    ("loaded", "gaps", "tile", "said"),
+    [
+        (True, (), ("races", "0"), "No race."),
+        (
+            True,
+            (Gap("the log after 19:00", "x", of_log=True),),
+            ("races, in what was read of the log", "0"),
+            "nobody knows",
+        ),
+        (False, (Gap("no log of the bot", "x", of_log=True),), ("races", "–"), "Not known"),
+    ],
+)
+def test_no_race_is_said_only_where_the_whole_log_was_read(loaded, gaps, tile, said):
+    log = (LoadedLog("bot", 5, AT, AT),) if loaded else ()
+    told = facts(log=None, loaded=log, gaps=gaps)
+    assert numbers_of(told)[tile[0]] == tile[1]
+    section = markdown(document(build(told, Notes()))).split("## 7. Races")[1].split("## 8.")[0]
+    assert said in section
