@@ -236,12 +236,26 @@ async def test_while_the_database_is_gone_snapshots_are_missed_and_alerted_about
     assert [one.missed != "" for one in noted.taken][:4] == [False, False, True, True]
 
 
-async def test_a_commit_whose_acknowledgement_is_lost_is_one_snapshot(db, tmp_path):
+async def test_a_commit_whose_acknowledgement_is_lost_is_one_snapshot_and_its_alert_one_alert(db, tmp_path):
+    naked = (
+        "INSERT INTO monitoring.positions (symbol, exchange, side, quantity, entry_price, status, opened_at) "
+        "VALUES ('XUSDT', 'binance', 'long', 1, 1, 'active', $1)"
+    )
+    async with db.transaction() as connection:
+        # past its grace at the third snapshot, whose acknowledgement is lost
+        await connection.execute(naked, START + timedelta(minutes=1, seconds=30))
     clock = PlayedClock(START)
     broken = Breaking(db, clock, START + 3 * MINUTE, START + 4 * MINUTE, how="commit")
-    report = await Monitor(broken, plan(tmp_path, minutes=6), clock, Noted()).run(asyncio.Event())
-    assert [(one["number"], one["state"]) for one in lines(tmp_path)] == [(n, "taken") for n in range(1, 7)]
+    noted = Noted()
+    report = await Monitor(broken, plan(tmp_path, minutes=4), clock, noted).run(asyncio.Event())
+    assert noted.troubles == ["The acknowledgement was lost."]
+    assert [(one["number"], one["state"]) for one in lines(tmp_path)] == [(n, "taken") for n in range(1, 5)]
     assert report["snapshots_missed"] == 0
+    (alert,) = report["alerts"]
+    assert alert["raised_at"] == (START + 3 * MINUTE).isoformat()
+    async with db.snapshot() as connection:
+        outbox = await connection.fetch("SELECT event FROM posguard.alert_outbox")
+    assert [one["event"] for one in outbox] == ["raised"]
 
 
 INSERT = "INSERT INTO monitoring.events (event_type, exchange, created_at) VALUES ('order_error', 'binance', now())"
