@@ -199,11 +199,13 @@ class Breaking:
         return self.since <= self.clock.now() < self.until
 
     def snapshot(self):
-        if self._out() and self.how == "look":
+        if self._out() and self.how in {"look", "gone"}:
             raise DatabaseUnavailableError("The database did not answer.")
         return self.db.snapshot()
 
     def transaction(self):
+        if self._out() and self.how == "gone":
+            raise DatabaseUnavailableError("The database did not answer.")
         if self._out() and self.how == "commit":
             return self._lost()
         return self.db.transaction()
@@ -256,6 +258,45 @@ async def test_a_commit_whose_acknowledgement_is_lost_is_one_snapshot_and_its_al
     async with db.snapshot() as connection:
         outbox = await connection.fetch("SELECT event FROM posguard.alert_outbox")
     assert [one["event"] for one in outbox] == ["raised"]
+
+
+async def test_stopped_while_the_database_is_gone_the_report_says_what_it_lacks_and_the_run_can_go_on(
+    db, tmp_path
+):
+    stop = asyncio.Event()
+    clock = PlayedClock(START, Stopper(START + 5 * MINUTE, stop.set))
+    broken = Breaking(db, clock, START + 3 * MINUTE, START + timedelta(hours=1), how="gone")
+    report = await Monitor(broken, plan(tmp_path, minutes=10), clock, Noted()).run(stop)
+    assert "did not answer" in report["incomplete"]
+    assert (report["snapshots_taken"], report["snapshots_missed"]) == (2, 3)
+    assert set(report["metrics_summary"].values()) == {None}, "unknown is not 0"
+    (path,) = tmp_path.glob("monitor-*.json")
+    assert json.loads(path.read_text())["incomplete"]
+    whole, noted = await gone_on(db, tmp_path, START + timedelta(minutes=5, seconds=30))
+    assert [again for _, again in noted.runs] == [True]
+    assert whole["run_id"] == report["run_id"]
+    assert (whole["incomplete"], whole["snapshots_taken"], whole["snapshots_missed"]) == ("", 8, 2)
+    assert [one["number"] for one in lines(tmp_path)] == list(range(1, 11))
+
+
+async def test_connections_that_the_server_cuts_cost_no_snapshot(db, tmp_path, bot_dsn):
+    """A server that is restarted, or an administrator: the next try goes through on a new connection."""
+
+    class Cuts:
+        async def __call__(self, until):
+            if until in {START + 2 * MINUTE, START + 4 * MINUTE}:
+                run_script(
+                    bot_dsn.get_secret_value(),
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                )
+
+    noted = Noted()
+    report = await Monitor(db, plan(tmp_path, minutes=6), PlayedClock(START, Cuts()), noted).run(
+        asyncio.Event()
+    )
+    assert [(one["number"], one["state"]) for one in lines(tmp_path)] == [(n, "taken") for n in range(1, 7)]
+    assert report["total_alerts"] == 0
 
 
 INSERT = "INSERT INTO monitoring.events (event_type, exchange, created_at) VALUES ('order_error', 'binance', now())"
