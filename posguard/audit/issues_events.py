@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from posguard.model.audit import Area, Issue, Priority
+from posguard.model.audit import UNKNOWN, Area, Issue, Priority
 from posguard.model.duration import spell_duration
 from posguard.model.finding import Severity
 from posguard.model.incident import Evidence
 from posguard.model.log_event import LogKind
 from posguard.model.run import RunOutcome
 from posguard.report.words import times
+from posguard.settings import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,6 +175,8 @@ def _rolled_back(facts: Facts) -> Iterable[Issue]:
     if opened < _ENOUGH or rolled / opened <= GOAL_ROLLED_BACK:
         return
     worst = max(facts.rows.hours, key=lambda hour: hour.get("rolled_back") or 0)
+    why = [one for one in facts.rows.endings if one.status == "rolled_back"]
+    told = "; ".join(f"{one.count} for “{one.reason or 'no reason'}”" for one in why)
     yield Issue(
         key="lifecycle:rolled-back",
         area=Area.LIFECYCLE,
@@ -188,8 +191,16 @@ def _rolled_back(facts: Facts) -> Iterable[Issue]:
                 f"the most in one hour: {worst.get('rolled_back') or 0:g}",
                 worst.start,
             ),
+            *(
+                Evidence(
+                    f"monitoring.positions {', '.join(f'#{row}' for row in one.ids)}",
+                    f"{one.count} with the reason “{redact(one.reason or 'none')}”",
+                )
+                for one in why
+            ),
         ),
-        advice="The issues about failed stops and races say what rolled them back.",
+        cause=f"by the reasons that the rows give: {redact(told)}" if told else UNKNOWN,
+        advice="The issues about failed stops and races say what led to these reasons.",
         retest="`posguard diagnose --mode report` shows the share over 24 hours.",
     )
 

@@ -13,6 +13,7 @@ from posguard.model.quality import Outcome
 from posguard.report.document import Heading, Section, Text
 from posguard.report.render import words
 from posguard.report.view import compared
+from posguard.settings import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +47,7 @@ def positions(audit: Audit) -> Section:
     rows.append(("Open at the end", number(hours[-1].get("open_at_end") if hours else None)))
     blocks: list[Block] = [
         grid_or(rows, ("In the window", "Positions"), "", numeric=(1,)),
+        _endings(audit),
         *tables(
             audit.facts,
             "by_exchange",
@@ -59,6 +61,20 @@ def positions(audit: Audit) -> Section:
         about(audit, Area.POSITIONS, Area.LIFECYCLE),
     ]
     return Section(5, "Positions", "positions", tuple(blocks))
+
+
+def _endings(audit: Audit) -> Block:
+    rows = [
+        (one.status, redact(one.reason) or "–", str(one.count), ", ".join(f"#{row}" for row in one.ids))
+        for one in audit.facts.rows.endings
+    ]
+    empty = (
+        "Why openings broke off has no source."
+        if "broken_off" in audit.facts.rows.missing
+        else "No opening broke off."
+    )
+    columns = ("Broke off as", "For the reason", "Positions", "The first rows")
+    return grid_or(rows, columns, empty, numeric=(2,))
 
 
 def protection(audit: Audit) -> Section:

@@ -143,6 +143,16 @@ class BrokenLife:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """Openings that broke off with one status for one reason, as their rows say; `ids` are the first ones' rows."""
+
+    status: str
+    reason: str
+    count: int
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EventCount:
     """How often the bot wrote one kind of event in the window; `ids` are the first ones' rows of monitoring.events."""
 

@@ -14,6 +14,7 @@ import asyncpg
 
 from posguard.model.audit import (
     BrokenLife,
+    Ending,
     ErrorGroup,
     EventCount,
     Hour,
@@ -39,6 +40,7 @@ EVENT = "event "  # before the number of each hour's events of a kind, as `event
 
 _NEEDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "positions_by_hour": {POSITIONS: frozenset({"created_at", "closed_at", "updated_at", "status"})},
+    "broken_off": {POSITIONS: frozenset({"id", "closed_at", "status", "exit_reason"})},
     "pnl_by_hour": {POSITIONS: frozenset({"closed_at", "status", "realized_pnl"})},
     "events_by_hour": {EVENTS: frozenset({"created_at", "event_type"})},
     "events_by_kind": {EVENTS: frozenset({"id", "created_at", "event_type"})},
@@ -71,6 +73,7 @@ class RowFacts:
     events: tuple[EventCount, ...] = ()
     errors: tuple[ErrorGroup, ...] = ()
     lives: tuple[BrokenLife, ...] = ()
+    endings: tuple[Ending, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -110,6 +113,10 @@ async def read_rows(connection: Any, window: Window) -> RowFacts:
             for r in await asked.rows("events_by_kind")
         ),
         errors=tuple(_error(r) for r in await asked.rows("error_groups")),
+        endings=tuple(
+            Ending(r["status"], r["reason"] or "", r["count"], tuple(r["ids"]))
+            for r in await asked.rows("broken_off")
+        ),
         lives=tuple(_life(r) for r in await asked.rows("closed_and_open")),
         missing=dict(asked.missing),
     )

@@ -90,6 +90,9 @@ async def test_each_planted_problem_is_in_it_with_its_evidence_and_nothing_is_in
     _detected(world, by_key, owed)
     rolled = by_key["lifecycle:rolled-back"]
     assert rolled.count == sum(p.status == "rolled_back" and p.closed_at <= now for p in world.positions)
+    reasons = Counter(p.exit_reason for p in world.positions if p.status == "rolled_back")
+    assert len(reasons) == 2
+    assert all(f"{number} for “{reason}”" in rolled.cause for reason, number in reasons.items())
     del owed["lifecycle:rolled-back"]
     _analysed(world, owed)
     assert owed == {}

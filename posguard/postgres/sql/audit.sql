@@ -64,6 +64,19 @@ LEFT JOIN begun AS b ON date_trunc('hour', h.since, 'UTC') = b.hour
 LEFT JOIN ended AS e ON date_trunc('hour', h.since, 'UTC') = e.hour
 ORDER BY h.since;
 
+-- name: broken_off
+-- Openings that broke off in the window, by the reason that their rows give, with the first ones' ids.
+SELECT
+    status,
+    exit_reason AS reason,
+    count(*) AS count,
+    (array_agg(id ORDER BY closed_at, id))[1 : 10] AS ids
+FROM monitoring.positions
+WHERE closed_at >= :start AND closed_at < :until AND status IN ('rolled_back', 'failed', 'canceled')
+GROUP BY status, exit_reason
+ORDER BY count(*) DESC, status, exit_reason
+LIMIT 100;
+
 -- name: pnl_by_hour
 -- What the positions closed in each hour brought, as their rows say.
 SELECT
