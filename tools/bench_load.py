@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
-from time import perf_counter
+from time import perf_counter, process_time
 
 import psycopg
 from pydantic import SecretStr
@@ -36,6 +36,7 @@ from posguard.settings import LogSource
 
 BAR = 0.5
 TRIES = 3
+NEVER = (1e9, 1e9)
 YEARS = timedelta(days=900)
 
 
@@ -107,7 +108,7 @@ async def bench(dsn: SecretStr, folder: Path, wanted: int) -> int:
         "load": lambda db: load_file(db, LogFile("bot", "bot.log", b"h" * 16), held, retention=YEARS),
         "load from the file": lambda db: ingest_file(db, source, str(path), retention=YEARS),
     }
-    best: dict[str, float] = {}
+    best: dict[str, tuple[float, float]] = {}
     gc.collect()
     gc.freeze()  # what stands ready for the measuring is not gone through again and again
     async with await Database.open(dsn, timeout=600, size=3) as db:
@@ -117,12 +118,15 @@ async def bench(dsn: SecretStr, folder: Path, wanted: int) -> int:
         for _ in range(TRIES):
             for name, way in ways.items():
                 empty(dsn)
-                best[name] = min(best.get(name, 1e9), await timed(way, db))
-            best["load again"] = min(best.get("load again", 1e9), await timed(ways["load"], db))
-    for name, seconds in best.items():
-        share = best["bare COPY"] / seconds
-        print(f"{name:20} {len(rows) / seconds:10,.0f} rows/s  {share:5.2f} of the bare COPY")
-    met = best["bare COPY"] / best["load"] >= BAR
+                best[name] = min(best.get(name, NEVER), await timed(way, db))
+            best["load again"] = min(best.get("load again", NEVER), await timed(ways["load"], db))
+    bare = best["bare COPY"][0]
+    for name, (seconds, used) in best.items():
+        print(
+            f"{name:20} {len(rows) / seconds:10,.0f} rows/s  {bare / seconds:5.2f} of the bare COPY  "
+            f"{used / len(rows) * 1e6:5.1f} µs a row of this process"
+        )
+    met = bare / best["load"][0] >= BAR
     print(f"the bar is {BAR} of the bare COPY: {'met' if met else 'MISSED'}")
     return 0 if met else 1
 
@@ -142,11 +146,11 @@ def empty(dsn: SecretStr) -> None:
         connection.execute("CHECKPOINT")
 
 
-async def timed(way: Callable[[Database], Awaitable[object]], db: Database) -> float:
-    """Seconds."""
-    begun = perf_counter()
+async def timed(way: Callable[[Database], Awaitable[object]], db: Database) -> tuple[float, float]:
+    """Seconds on the wall, and those of processor that this process took; the server's are not among them."""
+    begun, used = perf_counter(), process_time()
     await way(db)
-    return perf_counter() - begun
+    return perf_counter() - begun, process_time() - used
 
 
 if __name__ == "__main__":
