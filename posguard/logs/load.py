@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from posguard.logs.bulk import many_rows
 from posguard.logs.identity import TOGETHER, Edge, EdgeSight, Identity, edge_of, identified, records_at_edge
+from posguard.logs.rarely import rarely_collected
 from posguard.model.log_event import LogEvent
 from posguard.postgres import logevents, logfiles
 from posguard.postgres.logevents import Row, row_of
@@ -148,7 +148,7 @@ async def load_file(
         sieve = _Sieve(file_id, wanted, oldest=now - retention, newest=now + AHEAD)
         async with db.connection() as connection:
             sieve.incomplete = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
-        with many_rows():
+        with rarely_collected():
             added += await _bulk(db, sieve, reading, progress, known=known)
         more, complete = await _ends(db, file, sieve, reading)
         added += more
