@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -125,12 +124,7 @@ class Extraction:
         if self._processes > 1 and len(parts) > 1 and self._opener is None and parallel.possible():
             stream = parallel.read(parts, self._want, self._processes)
         else:
-            ahead = (os.cpu_count() or 1) > 1
-            stream = (
-                (part, item)
-                for part in parts
-                for item in read_part(part, self._want, self._opener, ahead=ahead)
-            )
+            stream = ((part, item) for part in parts for item in read_part(part, self._want, self._opener))
         for part, item in stream:
             if isinstance(item, Batch):
                 _add(counts, part.path, item)

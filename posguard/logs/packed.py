@@ -25,9 +25,9 @@ _BROKEN: tuple[type[Exception], ...] = (zlib.error, _ZLIB.error, ValueError)
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
-_PIECE = 1 << 16
-# What one call gives out stays under the size from which memory is asked of the system, and given back, each time.
-_AT_ONCE = 96 << 10
+_PIECE = 1 << 18
+# What one call gives out at most: fewer calls are cheaper, until what they give out has to be asked of the system page by page.
+_AT_ONCE = 256 << 10
 # A piece of zstd can stand for a great deal of text; small pieces bound what one call gives out.
 _ZSTD_PIECE = 1 << 12
 _GZIP_WINDOW = 31

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from posguard.logs.ahead import Ahead
 from posguard.logs.headers import next_header
-from posguard.logs.packed import Unpacked
 from posguard.logs.reader import Block, Reader
 from posguard.logs.scan import Batch, Scanner, Want
 from posguard.logs.sources import Opener, is_plain, open_log
@@ -58,20 +56,14 @@ def parts_of(
 
 
 def read_part(
-    part: Part,
-    want: Want,
-    opener: Opener | None = None,
-    *,
-    spare: bytearray | None = None,
-    ahead: bool = False,
+    part: Part, want: Want, opener: Opener | None = None, *, spare: bytearray | None = None
 ) -> Iterator[Batch | PartEnd]:
-    """The batches of a part, and at last its end. `spare` is a buffer of two blocks that nobody uses now; `ahead` unpacks in a
-    thread beside.
+    """The batches of a part, and at last its end. `spare` is a buffer of two blocks that nobody uses now.
 
     Raises LogError where the file cannot be opened.
     """
     scanner = Scanner(want)
-    with _opened(part.path, opener, ahead=ahead) as stream:
+    with open_log(part.path, opener) as stream:
         first = _forward(stream, part.start)
         reader = Reader(
             stream, first=first, stop=part.stop, block=want.block, largest=want.largest, spare=spare
@@ -89,11 +81,6 @@ def read_part(
             reader.lines,
             str(getattr(stream, "damage", "")),
         )
-
-
-def _opened(path: str, opener: Opener | None, *, ahead: bool) -> BinaryIO:
-    stream = open_log(path, opener)
-    return cast("BinaryIO", Ahead(stream)) if ahead and isinstance(stream, Unpacked) else stream
 
 
 def _share(part: Part, read: int) -> int:
