@@ -10,6 +10,7 @@ from posguard.audit import sections_data, sections_events, sections_first, secti
 from posguard.audit.hours import observe
 from posguard.audit.issues import find_issues
 from posguard.audit.notes import Notes
+from posguard.model.duration import spell_duration
 from posguard.model.finding import Severity
 from posguard.report.document import Document
 from posguard.report.words import plural
@@ -102,7 +103,7 @@ def document(audit: Audit) -> Document:
         title=f"Audit, {facts.window}",
         headline=audit.headline,
         light=audit.light,
-        summary=f"{plural(len(facts.rows.hours), 'hour')} of the bot's rows, events, log and exchanges, as they were known at "
+        summary=f"{spell_duration(facts.window.length)} of the bot's rows, events, log and exchanges, as they were known at "
         f"{facts.at:%Y-%m-%d %H:%M:%S} UTC.",
         built_at=facts.at,
         demo=facts.demo,
