@@ -150,5 +150,6 @@ def structured_log_to_stderr() -> None:
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLogger().level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # asked for anew at each line: who calls a command inside a program may have changed it since
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )

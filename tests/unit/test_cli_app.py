@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -179,3 +180,23 @@ def test_the_newest_schema_is_the_newest_migration():
     from posguard.postgres.schema import NEWEST
 
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == NEWEST
+
+
+def test_what_a_retry_says_goes_to_the_stderr_of_the_moment(monkeypatch):
+    import structlog
+
+    from posguard.cli.output import structured_log_to_stderr
+
+    before = structlog.get_config()
+    first, second = io.StringIO(), io.StringIO()
+    try:
+        monkeypatch.setattr(sys, "stderr", first)
+        structured_log_to_stderr()
+        log = structlog.get_logger()
+        log.error("one")
+        first.close()  # a command was called inside a program that took its stderr away since
+        monkeypatch.setattr(sys, "stderr", second)
+        log.error("two")
+    finally:
+        structlog.configure(**before)
+    assert "two" in second.getvalue()
