@@ -17,6 +17,9 @@ from posguard.postgres.pool import Database
 FRAME = "iframe[title='Data quality']"
 # 34.6 ms lie between the two rows; the log's lines are to the millisecond.
 TWINS = re.compile(r"3[45] ms")
+# The places of the window and of the two creates in a drawing.
+BOXES = """drawing => ["rect.window", ".m-create circle"].flatMap(
+    part => [...drawing.querySelectorAll(part)].map(one => one.getBoundingClientRect().toJSON()))"""
 KINDS = ("duplicate_key_race", "silent_double_create")
 
 
@@ -62,8 +65,10 @@ def test_from_the_navigation_to_the_lanes_of_a_race(races, site, visit, shot):
     drawing.wait_for()
     assert drawing.locator("text.lane").all_text_contents() == ["signal", "synchroniser"]
     assert drawing.locator("text.gaplabel").text_content() == "3.756 s"
-    window, creates = drawing.locator("rect.window").bounding_box(), drawing.locator(".m-create circle").all()
-    middles = [box["x"] + box["width"] / 2 for box in (one.bounding_box() for one in creates)]
+    frame.locator("svg.lanes.narrow").wait_for(state="hidden")  # once the style sheet is there
+    # All places at one moment: the frame may still change its width while they are asked for one by one.
+    window, *creates = drawing.evaluate(BOXES)
+    middles = [box["x"] + box["width"] / 2 for box in creates]
     assert len(middles) == 2
     assert window["x"] == pytest.approx(min(middles), abs=1.5)
     assert window["x"] + window["width"] == pytest.approx(max(middles), abs=1.5)
