@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posguard.errors import SchemaError
-from posguard.model.position import PositionSide, Side
+from posguard.model.position import TERMINAL, PositionSide, Side, Status
 from posguard.model.scope import Scope
 from posguard.model.symbol import canonical_symbol
 from posguard.postgres.pool import Database
@@ -51,6 +51,55 @@ async def test_open_rows_are_all_but_the_four_terminal_statuses(db):
     for status in ("closed", "failed", "rolled_back", "canceled"):
         await insert(db, status=status)
     assert [(r.id, r.status) for r in await read(db)] == list(zip(wanted, statuses, strict=True))
+
+
+ODD = ("", "a", "Closed", "CLOSED", "clos", "closed ", "closee", "canceled_", "cancelled", "failed2", "rolled back", "rolled_back_",
+       "zombie", "äctive", "0", "exiting", "~")  # fmt: skip
+
+
+async def test_a_status_nobody_knows_is_open_wherever_it_sorts(db):
+    statuses = (None, *ODD, *(one.value for one in Status))
+    rows = {await insert(db, symbol=f"S{n}USDT", status=s): s for n, s in enumerate(statuses)}
+    wanted = {row_id for row_id, status in rows.items() if status not in set(TERMINAL)}
+    assert {row.id for row in await read(db)} == wanted
+    async with db.connection() as connection:
+        (found,) = [record async for record in queries("facts").open_by_exchange(connection)]
+        of_one = queries("cleanup").open_rows_of
+        markets = [
+            [r async for r in of_one(connection, exchange="BINANCE", symbol=f"S{n}/USDT")]
+            for n in range(len(statuses))
+        ]
+    assert found["open_rows"] == len(wanted)
+    assert [bool(market) for market in markets] == [status not in set(TERMINAL) for status in statuses]
+
+
+async def test_open_rows_are_found_by_the_index_over_status(db, bot_dsn):
+    run_script(
+        bot_dsn.get_secret_value(),
+        "INSERT INTO monitoring.positions (symbol, exchange, side, quantity, entry_price, status)"
+        " SELECT 'S' || n, 'binance', 'long', 1, 1, CASE WHEN n % 1000 = 0 THEN 'active' ELSE 'closed' END"
+        " FROM generate_series(1, 20000) AS n; ANALYZE monitoring.positions;",
+    )
+    asked = (
+        (queries("positions").open_positions, {"exchange": "", "symbol": ""}),
+        (queries("facts").open_by_exchange, {}),
+        (queries("cleanup").open_rows_of, {"exchange": "binance", "symbol": "S1000"}),
+    )
+    async with db.connection() as connection:
+        for query, values in asked:
+            plan = [r[0] async for r in query(Explaining(connection), **values)]
+            assert not any("Seq Scan on positions" in line for line in plan), plan
+            assert any("idx_positions_status" in line for line in plan), plan
+
+
+class Explaining:
+    """A connection that answers each query with its plan."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    async def fetch(self, text, *values):
+        return await self.connection.fetch("EXPLAIN " + text, *values)
 
 
 async def test_a_row_of_the_newer_column_set(db):

@@ -107,11 +107,20 @@ WHERE
 ORDER BY a.id DESC;
 
 -- name: open_rows_of
--- The open rows of a market, whole.
+-- The open rows of a market, whole. The ranges let an index over status serve, as in open_positions.
 SELECT to_jsonb(p)::text AS whole
 FROM monitoring.positions AS p
 WHERE
     coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+    AND (
+        p.status IS NULL
+        OR p.status < 'canceled'
+        OR (p.status > 'canceled' AND p.status < 'closed')
+        OR (p.status > 'closed' AND p.status < 'failed')
+        OR (p.status > 'failed' AND p.status < 'rolled_back')
+        OR p.status > 'rolled_back'
+        OR ('canceled'::varchar < 'closed' AND 'closed'::varchar < 'failed' AND 'failed'::varchar < 'rolled_back') IS NOT TRUE
+    )
     AND lower(btrim(p.exchange)) = lower(btrim(:exchange))
     AND upper(translate(split_part(p.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C")
     = upper(translate(split_part(:symbol::text, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C");

@@ -48,10 +48,21 @@ WHERE n.nspname = 'monitoring' AND c.relname = 'positions' AND x.indisunique AND
 ORDER BY i.relname;
 
 -- name: open_by_exchange
+-- The ranges let an index over status serve, as in open_positions.
 SELECT
     coalesce(lower(btrim(p.exchange)), '') AS exchange,
     count(*) AS open_rows
 FROM monitoring.positions AS p
-WHERE coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+WHERE
+    coalesce(p.status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled')
+    AND (
+        p.status IS NULL
+        OR p.status < 'canceled'
+        OR (p.status > 'canceled' AND p.status < 'closed')
+        OR (p.status > 'closed' AND p.status < 'failed')
+        OR (p.status > 'failed' AND p.status < 'rolled_back')
+        OR p.status > 'rolled_back'
+        OR ('canceled'::varchar < 'closed' AND 'closed'::varchar < 'failed' AND 'failed'::varchar < 'rolled_back') IS NOT TRUE
+    )
 GROUP BY 1
 ORDER BY 1;
