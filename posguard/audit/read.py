@@ -167,7 +167,7 @@ async def _of_look(db: Database, result: Pass, *, stored: bool) -> _Findings:
         )
         for one in result.findings
     )
-    run = _as_run(result)
+    run = StoredRun.of_pass(result, RunOutcome.PROBLEMS if result.conclusive else RunOutcome.INCONCLUSIVE, {})
     gaps: tuple[Gap, ...] = ()
     if not result.conclusive:
         lost = [f"{v.venue}: {', '.join(v.reasons)}" for v in result.venues if v.reasons]
@@ -230,25 +230,3 @@ def _location(race: Race) -> str:
     """The place in the code that one of the records of its error names; empty where none does."""
     path = next((moment.path for moment in race.moments if moment.path), "")
     return next((found for offset in race.errors if (found := locate(path, offset))), "") if path else ""
-
-
-def _as_run(result: Pass) -> StoredRun:
-    return StoredRun(
-        id=0,
-        started_at=result.started_at,
-        finished_at=result.finished_at,
-        source="cli",
-        external_id="",
-        interval_start=None,
-        interval_end=None,
-        world="",
-        database_fingerprint="",
-        outcome=RunOutcome.PROBLEMS if result.conclusive else RunOutcome.INCONCLUSIVE,
-        rows_read=result.rows_read,
-        rows_compared=result.rows_compared,
-        skipped=result.skipped,
-        notes=result.notes,
-        statistics=result.statistics,
-        scope=result.scope,
-        venues=result.venues,
-    )

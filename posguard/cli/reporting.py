@@ -60,7 +60,7 @@ def tell(
     """What a pass says, in the words of the page."""
     live = worst_first(f for f in result.findings if f.fingerprint not in dismissed)
     at = result.finished_at
-    run = _as_run(result, outcome, counts)
+    run = StoredRun.of_pass(result, outcome, counts)
     stored = tuple(StoredFinding(0, f, FindingState.OPEN, at, at, 0, 0) for f in live)
     known = view.Known(
         at=at, run=run, complete=run if result.conclusive else None, findings=stored, demo=demo
@@ -129,29 +129,6 @@ def checks(told: Told) -> tuple[Checked, ...]:
             judged=told.result.conclusive or not of_venue,
         )
         for feature, kind, of_venue in CHECKS
-    )
-
-
-def _as_run(result: Pass, outcome: RunOutcome, counts: Mapping[str, int]) -> StoredRun:
-    return StoredRun(
-        id=0,
-        started_at=result.started_at,
-        finished_at=result.finished_at,
-        source="cli",
-        external_id="",
-        interval_start=None,
-        interval_end=None,
-        world="",
-        database_fingerprint="",
-        outcome=outcome,
-        rows_read=result.rows_read,
-        rows_compared=result.rows_compared,
-        skipped=result.skipped,
-        counts=counts,
-        notes=result.notes,
-        statistics=result.statistics,
-        scope=result.scope,
-        venues=result.venues,
     )
 
 

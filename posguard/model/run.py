@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from posguard.model.finding import Skipped, VenueVerdict
+    from posguard.model.finding import Pass, Skipped, VenueVerdict
 
 
 class RunOutcome(StrEnum):
@@ -53,6 +53,30 @@ class StoredRun:
     statistics: Mapping[str, object] = field(default_factory=dict)
     scope: Scope = field(default_factory=Scope)
     venues: tuple[VenueVerdict, ...] = ()
+
+    @classmethod
+    def of_pass(cls, result: Pass, outcome: RunOutcome, counts: Mapping[str, int]) -> StoredRun:
+        """A pass that nothing was stored of, in the form in which stored ones are told; its id is 0."""
+        return cls(
+            id=0,
+            started_at=result.started_at,
+            finished_at=result.finished_at,
+            source="cli",
+            external_id="",
+            interval_start=None,
+            interval_end=None,
+            world="",
+            database_fingerprint="",
+            outcome=outcome,
+            rows_read=result.rows_read,
+            rows_compared=result.rows_compared,
+            skipped=result.skipped,
+            counts=counts,
+            notes=result.notes,
+            statistics=result.statistics,
+            scope=result.scope,
+            venues=result.venues,
+        )
 
     @property
     def conclusive(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import types
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ from posguard.errors import DatabaseUnavailableError
 from posguard.model.venue import VenueId
 from posguard.race.venue import InProcessVenue
 from posguard.trading import Result, TradingCore, before_send
+from tests.fixtures.cancelling import cancelled_at
 from tests.fixtures.core import desk_of, quick
 from tests.integration.test_core_recovery import STEPS, assert_sound
 
@@ -25,25 +25,6 @@ ONE = Decimal("0.01")
 async def desk(sim, core_dsn):
     async with desk_of("binance", sim, core_dsn) as found:
         yield found
-
-
-@types.coroutine
-def cancelled_at(work, turn, seen):
-    """Runs a coroutine whose task is cancelled at its turn-th suspension; how many there were is in seen."""
-    error = None
-    while True:
-        try:
-            waited = work.send(None) if error is None else work.throw(error)
-        except StopIteration as end:
-            return end.value
-        seen[0] += 1
-        if seen[0] == turn:
-            asyncio.current_task().cancel()
-        try:
-            yield waited
-            error = None
-        except BaseException as raised:  # noqa: BLE001
-            error = raised
 
 
 def inside(desk):

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import types
 
 import pytest
 
 from posguard.trading.synchroniser import synchronise_venue
+from tests.fixtures.cancelling import cancelled_at
 from tests.reliability.conftest import some
 from tests.reliability.harness.wave import TASKS, stage, work_of
 
 pytestmark = pytest.mark.postgres
 WIDTH = 240
-
-
-@types.coroutine
-def cancelled_at(work, turn, seen):
-    """Runs a coroutine and cancels its task when it is suspended for the turn-th time."""
-    error = None
-    while True:
-        try:
-            waited = work.send(None) if error is None else work.throw(error)
-        except StopIteration as end:
-            return end.value
-        seen[0] += 1
-        if seen[0] == turn:
-            asyncio.current_task().cancel()
-        try:
-            yield waited
-            error = None
-        except BaseException as raised:  # noqa: BLE001 - it is the coroutine's to deal with
-            error = raised
 
 
 async def run(work, turn=None):
