@@ -31,7 +31,7 @@ SELECT
 \gset
 \echo The window from :since to :until
 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL work_mem = '64MB';
+SET LOCAL work_mem = '128MB';
 SET LOCAL jit = off;
 """
 _DEFAULT = r"""\if :{{?{name}}}

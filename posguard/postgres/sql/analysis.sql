@@ -134,9 +134,12 @@ CROSS JOIN LATERAL (
         lower(btrim(exchange)) AS exchange,
         date_part('epoch', closed_at - coalesce(opened_at, created_at)) AS seconds
     FROM monitoring.positions
-    WHERE status = 'closed' AND closed_at >= :since::timestamptz AND closed_at < :until::timestamptz
+    WHERE
+        status = 'closed'
+        AND closed_at >= :since::timestamptz
+        AND closed_at < :until::timestamptz
+        AND closed_at >= coalesce(opened_at, created_at)
 ) AS p
-WHERE seconds >= 0
 GROUP BY ROLLUP (exchange)
 HAVING count(*) > 0
 ORDER BY grouping(exchange) DESC, exchange;
@@ -267,17 +270,18 @@ CROSS JOIN LATERAL (
     SELECT
         lower(btrim(exchange)) AS exchange,
         (
-            CASE WHEN lower(side) IN ('long', 'buy') THEN 1 WHEN lower(side) IN ('short', 'sell') THEN -1 END
-            * (entry_price - stop_loss_price) / nullif(entry_price, 0) * 100
+            CASE WHEN lower(side) IN ('long', 'buy') THEN 1 ELSE -1 END
+            * (entry_price - stop_loss_price) / entry_price * 100
         )::float8 AS distance
     FROM monitoring.positions
     WHERE
         created_at >= :since::timestamptz
         AND created_at < :until::timestamptz
         AND stop_loss_price IS NOT NULL
+        AND entry_price <> 0
+        AND lower(side) IN ('long', 'buy', 'short', 'sell')
         AND NOT coalesce(trailing_activated, FALSE)
 ) AS p
-WHERE distance IS NOT NULL
 GROUP BY ROLLUP (exchange)
 HAVING count(*) > 0
 ORDER BY grouping(exchange) DESC, exchange;
@@ -351,15 +355,11 @@ LIMIT :listed::int;
 -- the earlier row of its key that lived longest or, where that had ended, the one just before it. A row that ended without a
 -- time of closing lived until its last change. The longs and shorts of a hedged account are two keys.
 WITH
-lives AS (
+lives AS MATERIALIZED (
     SELECT
         id,
-        status,
         created_at,
-        coalesce(exchange, '') AS exchange,
-        coalesce(symbol, '') AS symbol,
-        coalesce(p.account, '') AS account,
-        coalesce(p.position_side, '') AS leg,
+        ARRAY[coalesce(exchange, ''), coalesce(symbol, ''), coalesce(p.account, ''), coalesce(p.position_side, '')] AS spelled,
         CASE
             WHEN coalesce(status, '') NOT IN ('closed', 'failed', 'rolled_back', 'canceled') THEN 'infinity'
             ELSE coalesce(closed_at, p.updated_at, created_at)
@@ -395,58 +395,65 @@ lives AS (
 -- each spelling of a key is brought into its one form once, and not for every row
 keys AS (
     SELECT
-        exchange,
-        symbol,
-        account,
-        leg,
+        spelled,
         dense_rank() OVER (
             ORDER BY
-                lower(btrim(exchange)),
-                account,
-                upper(translate(split_part(symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C"),
-                coalesce(nullif(lower(leg), ''), 'both')
+                lower(btrim(spelled[1])),
+                spelled[3],
+                upper(translate(split_part(spelled[2], ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C"),
+                coalesce(nullif(lower(spelled[4]), ''), 'both')
         )::int AS key
-    FROM (SELECT DISTINCT exchange, symbol, account, leg FROM lives) AS spelled
+    FROM (SELECT DISTINCT spelled FROM lives) AS each
 ),
 
-paired AS (
+keyed AS MATERIALIZED (
     SELECT
-        *,
-        lag(id) OVER by_key AS before_id,
-        lag(created_at) OVER by_key AS before_at,
-        -- until when, and which row
-        max(ARRAY[date_part('epoch', lives_until), id::float8]) OVER (
-            PARTITION BY key ORDER BY created_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS longest
-    FROM (
-        SELECT
-            l.id,
-            l.status,
-            l.created_at,
-            l.lives_until,
-            l.exchange,
-            l.symbol,
-            k.key
-        FROM lives AS l
-        INNER JOIN keys AS k
-            ON l.exchange = k.exchange AND l.symbol = k.symbol AND l.account = k.account AND l.leg = k.leg
-    ) AS keyed
-    WINDOW by_key AS (PARTITION BY key ORDER BY created_at, id)
+        l.id,
+        l.created_at,
+        l.lives_until,
+        k.key
+    FROM lives AS l
+    INNER JOIN keys AS k ON l.spelled = k.spelled
 ),
 
 found AS (
     SELECT
         *,
-        longest[1] > date_part('epoch', created_at) AS overlaps
-    FROM paired
+        longest > created_at AS overlaps,
+        count(*) OVER () AS total
+    FROM (
+        SELECT
+            *,
+            lag(id) OVER by_key AS before_id,
+            lag(created_at) OVER by_key AS before_at,
+            max(lives_until) OVER (
+                PARTITION BY key ORDER BY created_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS longest
+        FROM keyed
+        WINDOW by_key AS (PARTITION BY key ORDER BY created_at, id)
+    ) AS paired
     WHERE
         created_at >= :since::timestamptz
-        AND (longest[1] > date_part('epoch', created_at) OR created_at - before_at < interval '10 seconds')
+        AND (longest > created_at OR created_at - before_at < interval '10 seconds')
+    ORDER BY created_at, id
+    LIMIT :listed::int
+),
+
+-- which row it was that lived longest: of several the one with the largest id
+longest AS (
+    SELECT
+        s.id,
+        max(k.id) AS before_id
+    FROM found AS s
+    INNER JOIN keyed AS k
+        ON s.key = k.key AND s.longest = k.lives_until AND (k.created_at, k.id) < (s.created_at, s.id)
+    WHERE s.overlaps
+    GROUP BY s.id
 )
 
 SELECT
-    lower(btrim(s.exchange)) AS exchange,
-    upper(translate(split_part(s.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS symbol,
+    lower(btrim(b.exchange)) AS exchange,
+    upper(translate(split_part(b.symbol, ':', 1), E'/_- \t\n\r\f\x0B', '') COLLATE "C") AS symbol,
     f.id AS first_id,
     s.id AS second_id,
     f.created_at AS first_at,
@@ -455,37 +462,47 @@ SELECT
     CASE
         WHEN s.overlaps
             THEN greatest(
-                round((
-                    least(
-                        s.longest[1],
-                        date_part('epoch', s.lives_until),
-                        date_part('epoch', :until::timestamptz)
-                    ) - date_part('epoch', s.created_at)
-                )::numeric, 6), 0
+                date_part('epoch', least(s.longest, s.lives_until, :until::timestamptz) - s.created_at), 0
             )
         ELSE 0
     END::float8 AS overlap_seconds,
     f.status AS first_status,
-    s.status AS second_status,
-    count(*) OVER () AS total
+    b.status AS second_status,
+    s.total
 FROM found AS s
-CROSS JOIN LATERAL (
-    SELECT
-        id,
-        created_at,
-        status
-    FROM monitoring.positions
-    WHERE id = CASE WHEN s.overlaps THEN s.longest[2]::bigint ELSE s.before_id END
-    LIMIT 1
-) AS f
-ORDER BY s.created_at, s.id
-LIMIT :listed::int;
+LEFT JOIN longest AS l ON s.id = l.id
+INNER JOIN monitoring.positions AS b ON s.id = b.id
+INNER JOIN monitoring.positions AS f ON f.id = coalesce(l.before_id, s.before_id)
+ORDER BY s.created_at, s.id;
 
 -- name: pnl
 -- Profit and loss of what closed in the window, by exchange and in all; rows that record none are counted apart. The drawdown is
--- the deepest fall of the running sum below its own highest point, which begins at 0.
+-- the deepest fall of the running sum below its own highest point, which begins at 0. By exchange and in all each have an order
+-- of their own, in which they are summed and grouped without being sorted again.
+WITH
+closed AS MATERIALIZED (
+    SELECT
+        id,
+        closed_at,
+        lower(btrim(exchange)) AS exchange,
+        coalesce(p.realized_pnl, p.pnl) AS profit,
+        p.fees
+    FROM (SELECT NULL::numeric AS realized_pnl, NULL::numeric AS pnl, NULL::numeric AS fees) AS absent
+    CROSS JOIN LATERAL (
+        SELECT
+            id,
+            closed_at,
+            exchange,
+            realized_pnl,
+            pnl,
+            fees
+        FROM monitoring.positions
+        WHERE status = 'closed' AND closed_at >= :since::timestamptz AND closed_at < :until::timestamptz
+    ) AS p
+)
+
 SELECT
-    CASE WHEN grouping(exchange) = 1 THEN 'all' ELSE exchange END AS exchange,
+    'all' AS exchange,
     count(*) AS closed,
     count(*) FILTER (WHERE profit IS NULL) AS without_pnl,
     count(*) FILTER (WHERE profit > 0) AS wins,
@@ -496,46 +513,55 @@ SELECT
     min(profit) AS worst,
     (percentile_disc(0.5) WITHIN GROUP (ORDER BY profit)) AS p50,
     max(profit) AS best,
-    CASE
-        WHEN grouping(exchange) = 1 THEN max(greatest(peak, 0) - running)
-        ELSE max(greatest(peak_there, 0) - running_there)
-    END AS drawdown
+    max(greatest(peak, 0) - running) AS drawdown,
+    0 AS place
+FROM (
+    SELECT
+        profit,
+        fees,
+        running,
+        max(running) OVER (ORDER BY closed_at, id ROWS UNBOUNDED PRECEDING) AS peak
+    FROM (
+        SELECT
+            *,
+            sum(coalesce(profit, 0)) OVER (ORDER BY closed_at, id ROWS UNBOUNDED PRECEDING) AS running
+        FROM closed
+    ) AS summed
+) AS ranked
+HAVING count(*) > 0
+UNION ALL
+SELECT
+    exchange,
+    count(*) AS closed,
+    count(*) FILTER (WHERE profit IS NULL) AS without_pnl,
+    count(*) FILTER (WHERE profit > 0) AS wins,
+    count(*) FILTER (WHERE profit < 0) AS losses,
+    sum(profit) AS total,
+    sum(fees) AS fees,
+    avg(profit) AS mean,
+    min(profit) AS worst,
+    (percentile_disc(0.5) WITHIN GROUP (ORDER BY profit)) AS p50,
+    max(profit) AS best,
+    max(greatest(peak, 0) - running) AS drawdown,
+    1 AS place
 FROM (
     SELECT
         exchange,
         profit,
         fees,
         running,
-        running_there,
-        max(running) OVER (ORDER BY closed_at, id) AS peak,
-        max(running_there) OVER (PARTITION BY exchange ORDER BY closed_at, id) AS peak_there
+        max(running) OVER (PARTITION BY exchange ORDER BY closed_at, id ROWS UNBOUNDED PRECEDING) AS peak
     FROM (
         SELECT
-            id,
-            closed_at,
-            lower(btrim(exchange)) AS exchange,
-            coalesce(p.realized_pnl, p.pnl) AS profit,
-            p.fees,
-            sum(coalesce(p.realized_pnl, p.pnl, 0)) OVER (ORDER BY closed_at, id) AS running,
-            sum(coalesce(p.realized_pnl, p.pnl, 0)) OVER (PARTITION BY lower(btrim(exchange)) ORDER BY closed_at, id)
-                AS running_there
-        FROM (SELECT NULL::numeric AS realized_pnl, NULL::numeric AS pnl, NULL::numeric AS fees) AS absent
-        CROSS JOIN LATERAL (
-            SELECT
-                id,
-                closed_at,
-                exchange,
-                realized_pnl,
-                pnl,
-                fees
-            FROM monitoring.positions
-            WHERE status = 'closed' AND closed_at >= :since::timestamptz AND closed_at < :until::timestamptz
-        ) AS p
+            *,
+            sum(coalesce(profit, 0)) OVER (
+                PARTITION BY exchange ORDER BY closed_at, id ROWS UNBOUNDED PRECEDING
+            ) AS running
+        FROM closed
     ) AS summed
 ) AS ranked
-GROUP BY ROLLUP (exchange)
-HAVING count(*) > 0
-ORDER BY grouping(exchange) DESC, exchange;
+GROUP BY exchange
+ORDER BY place, exchange;
 
 -- name: pnl_by_reason
 -- The same by the reason of the exit.
@@ -622,7 +648,8 @@ ORDER BY since, id
 LIMIT :listed::int;
 
 -- name: zombies
--- Orders that the database holds for live while their position has ended or does not exist.
+-- Orders that the database holds for live while their position has ended or does not exist. The statuses are compared as they are
+-- spelled first: of these the planner knows how few are left.
 SELECT
     o.id,
     o.order_id,
@@ -640,7 +667,8 @@ FROM monitoring.orders AS o
 LEFT JOIN monitoring.positions AS p
     ON p.id = CASE WHEN o.position_id::text ~ '^[0-9]{1,9}$' THEN o.position_id::integer END
 WHERE
-    coalesce(lower(o.status), '') NOT IN ('filled', 'closed', 'canceled', 'cancelled', 'rejected', 'expired', 'failed')
+    (o.status IS NULL OR o.status NOT IN ('filled', 'closed', 'canceled', 'cancelled', 'rejected', 'expired', 'failed'))
+    AND coalesce(lower(o.status), '') NOT IN ('filled', 'closed', 'canceled', 'cancelled', 'rejected', 'expired', 'failed')
     AND coalesce(o.created_at < :until::timestamptz, TRUE)
     AND (p.id IS NULL OR p.status IN ('closed', 'failed', 'rolled_back', 'canceled'))
 ORDER BY o.created_at, o.id
@@ -708,7 +736,17 @@ faults AS (
             CASE WHEN coalesce(order_id, '') = '' THEN 'no order id' END
         ], NULL)) AS fault
     FROM monitoring.orders
-    WHERE created_at >= :since::timestamptz AND created_at < :until::timestamptz
+    WHERE
+        created_at >= :since::timestamptz
+        AND created_at < :until::timestamptz
+        -- those with none of the faults, nearly all, are left out before these are named
+        AND (
+            filled > size
+            OR (coalesce(filled, 0) < size AND lower(status) = 'filled')
+            OR size <= 0
+            OR coalesce(position_id::text, '') = ''
+            OR coalesce(order_id, '') = ''
+        )
     UNION ALL
     SELECT
         unnest(array_agg(id)),

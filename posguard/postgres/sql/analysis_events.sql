@@ -9,14 +9,28 @@ minutes AS (
         date_bin('1 minute', created_at, :since::timestamptz) AS minute,
         count(*) AS events,
         count(*) FILTER (
-            WHERE upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL')
+            WHERE (severity <> 'INFO' AND upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL'))
             OR event_type LIKE '%\_error'
             OR event_type LIKE '%\_failed'
         ) AS errors,
         min(created_at) AS first_at,
         max(created_at) AS last_at
-    FROM monitoring.events
-    WHERE created_at >= :since::timestamptz AND created_at < :until::timestamptz
+    FROM (
+        -- Of a time that is cut to minutes the planner expects as many groups as there are times, and then none of several
+        -- workers counts; of a union it expects few.
+        SELECT
+            created_at,
+            severity,
+            event_type
+        FROM monitoring.events
+        WHERE created_at >= :since::timestamptz AND created_at < :until::timestamptz
+        UNION ALL
+        SELECT
+            NULL,
+            NULL,
+            NULL
+        WHERE FALSE
+    ) AS happened
     GROUP BY 1
 ),
 
@@ -247,7 +261,7 @@ FROM (
             AND (
                 error_message ILIKE '%duplicate key%'
                 OR (
-                    (upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL') OR event_type LIKE '%\_error')
+                    ((severity <> 'INFO' AND upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL')) OR event_type LIKE '%\_error')
                     AND event_data::text ILIKE '%duplicate key%'
                 )
             )
@@ -305,7 +319,7 @@ WHERE
     created_at >= :since::timestamptz
     AND created_at < :until::timestamptz
     AND (
-        upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL')
+        (severity <> 'INFO' AND upper(severity COLLATE "C") IN ('ERROR', 'CRITICAL'))
         OR event_type LIKE '%\_error'
         OR event_type LIKE '%\_failed'
     )
@@ -349,107 +363,166 @@ ORDER BY count DESC, message, code;
 
 -- name: latency
 -- How long operations took: from the creation of a row to its steps, and of a synchronisation from start to end, by exchange and in
--- all. The five slowest over a second are named by their positions.
+-- all. The five slowest over a second are named by their positions. Each position is one row with its four steps beside one
+-- another, so that the rows are grouped once and each step's values alone are sorted.
 WITH
 firsts AS (
     SELECT
         position_id,
-        event_type,
-        min(created_at) AS at
+        min(created_at) FILTER (WHERE event_type = 'order_placed') AS placed_at,
+        min(created_at) FILTER (WHERE event_type = 'order_filled') AS filled_at,
+        min(created_at) FILTER (WHERE event_type = 'stop_loss_placed') AS stopped_at,
+        min(created_at) FILTER (WHERE event_type = 'signal_executed') AS executed_at
     FROM monitoring.events
     WHERE
         event_type IN ('order_placed', 'order_filled', 'stop_loss_placed', 'signal_executed')
         AND position_id IS NOT NULL
         AND created_at >= :since::timestamptz
         AND created_at < :until::timestamptz
-    GROUP BY position_id, event_type
+    GROUP BY position_id
+),
+
+timed AS MATERIALIZED (
+    SELECT
+        p.id,
+        p.exchange,
+        CASE WHEN f.placed_at >= p.created_at THEN date_part('epoch', f.placed_at - p.created_at) END AS placed,
+        CASE WHEN f.filled_at >= p.created_at THEN date_part('epoch', f.filled_at - p.created_at) END AS filled,
+        CASE WHEN f.stopped_at >= p.created_at THEN date_part('epoch', f.stopped_at - p.created_at) END AS stopped,
+        CASE WHEN f.executed_at >= p.created_at THEN date_part('epoch', f.executed_at - p.created_at) END AS executed
+    FROM firsts AS f
+    INNER JOIN monitoring.positions AS p ON f.position_id = p.id
+    WHERE p.created_at >= :since::timestamptz AND p.created_at < :until::timestamptz
+),
+
+steps AS (
+    SELECT
+        grouping(exchange) AS in_all,
+        exchange,
+        count(placed) AS placed,
+        min(placed) AS placed_min,
+        avg(placed) AS placed_mean,
+        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY placed) AS placed_percentiles,
+        max(placed) AS placed_max,
+        count(*) FILTER (WHERE placed > 1) AS placed_slow,
+        count(filled) AS filled,
+        min(filled) AS filled_min,
+        avg(filled) AS filled_mean,
+        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY filled) AS filled_percentiles,
+        max(filled) AS filled_max,
+        count(*) FILTER (WHERE filled > 1) AS filled_slow,
+        count(stopped) AS stopped,
+        min(stopped) AS stopped_min,
+        avg(stopped) AS stopped_mean,
+        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY stopped) AS stopped_percentiles,
+        max(stopped) AS stopped_max,
+        count(*) FILTER (WHERE stopped > 1) AS stopped_slow,
+        count(executed) AS executed,
+        min(executed) AS executed_min,
+        avg(executed) AS executed_mean,
+        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY executed) AS executed_percentiles,
+        max(executed) AS executed_max,
+        count(*) FILTER (WHERE executed > 1) AS executed_slow
+    FROM (
+        SELECT
+            placed,
+            filled,
+            stopped,
+            executed,
+            lower(btrim(exchange)) AS exchange
+        FROM timed
+    ) AS named
+    GROUP BY ROLLUP (exchange)
 ),
 
 synchronised AS (
     SELECT
+        grouping(exchange) AS in_all,
         exchange,
-        date_part('epoch', next_at - created_at) AS seconds
-    FROM (
-        SELECT
-            exchange,
-            created_at,
-            event_type,
-            lead(created_at) OVER by_exchange AS next_at,
-            lead(event_type) OVER by_exchange AS next_type
-        FROM monitoring.events
-        WHERE
-            event_type IN (
-                'sync_started', 'sync_completed', 'synchronization_started', 'synchronization_completed'
-            )
-            AND created_at >= :since::timestamptz
-            AND created_at < :until::timestamptz
-        WINDOW by_exchange AS (PARTITION BY exchange ORDER BY created_at, id)
-    ) AS spaced
-    WHERE event_type LIKE '%\_started' AND next_type LIKE '%\_completed'
-),
-
-every AS MATERIALIZED (
-    SELECT
-        f.event_type AS step,
-        p.exchange,
-        p.id,
-        date_part('epoch', f.at - p.created_at) AS seconds
-    FROM firsts AS f
-    INNER JOIN monitoring.positions AS p ON f.position_id = p.id
-    WHERE
-        p.created_at >= :since::timestamptz
-        AND p.created_at < :until::timestamptz
-        AND f.at >= p.created_at
-    UNION ALL
-    SELECT
-        'synchronisation',
-        exchange,
-        NULL,
-        seconds
-    FROM synchronised
-),
-
-lines AS (
-    SELECT
-        step,
-        grouping(lower(btrim(exchange))) AS in_all,
-        lower(btrim(exchange)) AS exchange,
         count(*) AS count,
         min(seconds) AS min,
         avg(seconds) AS mean,
         percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY seconds) AS percentiles,
         max(seconds) AS max,
         count(*) FILTER (WHERE seconds > 1) AS over_a_second
-    FROM every
-    GROUP BY GROUPING SETS ((step), (step, lower(btrim(exchange))))
+    FROM (
+        SELECT
+            lower(btrim(exchange)) AS exchange,
+            date_part('epoch', next_at - created_at) AS seconds
+        FROM (
+            SELECT
+                exchange,
+                created_at,
+                event_type,
+                lead(created_at) OVER by_exchange AS next_at,
+                lead(event_type) OVER by_exchange AS next_type
+            FROM monitoring.events
+            WHERE
+                event_type IN (
+                    'sync_started', 'sync_completed', 'synchronization_started', 'synchronization_completed'
+                )
+                AND created_at >= :since::timestamptz
+                AND created_at < :until::timestamptz
+            WINDOW by_exchange AS (PARTITION BY exchange ORDER BY created_at, id)
+        ) AS spaced
+        WHERE event_type LIKE '%\_started' AND next_type LIKE '%\_completed'
+    ) AS synchronisations
+    GROUP BY ROLLUP (exchange)
+),
+
+lines AS (
+    SELECT
+        l.operation,
+        s.in_all,
+        s.exchange,
+        l.count,
+        l.min,
+        l.mean,
+        l.percentiles,
+        l.max,
+        l.over_a_second
+    FROM steps AS s
+    CROSS JOIN LATERAL (
+        VALUES
+        ('entry placed', placed, placed_min, placed_mean, placed_percentiles, placed_max, placed_slow),
+        ('entry filled', filled, filled_min, filled_mean, filled_percentiles, filled_max, filled_slow),
+        ('stop-loss placed', stopped, stopped_min, stopped_mean, stopped_percentiles, stopped_max, stopped_slow),
+        ('signal executed', executed, executed_min, executed_mean, executed_percentiles, executed_max, executed_slow)
+    ) AS l (operation, count, min, mean, percentiles, max, over_a_second)
+    UNION ALL
+    SELECT
+        'synchronisation',
+        in_all,
+        exchange,
+        count,
+        min,
+        mean,
+        percentiles,
+        max,
+        over_a_second
+    FROM synchronised
 ),
 
 slowest AS (
     SELECT
-        step,
-        array_agg(id ORDER BY seconds DESC, id) AS ids
-    FROM (
-        SELECT
-            e.step,
-            e.id,
-            e.seconds,
-            row_number() OVER (PARTITION BY e.step ORDER BY e.seconds DESC, e.id) AS number
-        FROM every AS e
-        INNER JOIN lines AS l ON e.step = l.step AND l.in_all = 1
-        WHERE e.seconds > 1 AND e.id IS NOT NULL AND (e.seconds >= l.percentiles[3] OR l.over_a_second < 1000)
-    ) AS numbered
-    WHERE number <= 5
-    GROUP BY step
+        'entry placed' AS operation,
+        array(SELECT id FROM timed WHERE placed > 1 ORDER BY placed DESC, id LIMIT 5) AS ids
+    UNION ALL
+    SELECT
+        'entry filled',
+        array(SELECT id FROM timed WHERE filled > 1 ORDER BY filled DESC, id LIMIT 5)
+    UNION ALL
+    SELECT
+        'stop-loss placed',
+        array(SELECT id FROM timed WHERE stopped > 1 ORDER BY stopped DESC, id LIMIT 5)
+    UNION ALL
+    SELECT
+        'signal executed',
+        array(SELECT id FROM timed WHERE executed > 1 ORDER BY executed DESC, id LIMIT 5)
 )
 
 SELECT
-    CASE l.step
-        WHEN 'order_placed' THEN 'entry placed'
-        WHEN 'order_filled' THEN 'entry filled'
-        WHEN 'stop_loss_placed' THEN 'stop-loss placed'
-        WHEN 'signal_executed' THEN 'signal executed'
-        ELSE l.step
-    END AS operation,
+    l.operation,
     CASE WHEN l.in_all = 1 THEN 'all' ELSE l.exchange END AS exchange,
     l.count,
     l.min,
@@ -461,5 +534,6 @@ SELECT
     l.over_a_second,
     CASE WHEN l.in_all = 1 THEN coalesce(s.ids, '{}') ELSE '{}' END AS slowest
 FROM lines AS l
-LEFT JOIN slowest AS s ON l.step = s.step
+LEFT JOIN slowest AS s ON l.operation = s.operation
+WHERE l.count > 0
 ORDER BY 1, l.in_all DESC, l.exchange;

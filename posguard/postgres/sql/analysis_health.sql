@@ -93,5 +93,5 @@ ORDER BY xact_start, pid;
 -- name: have_room^
 -- For this transaction: room to sort and group a long window in memory, and no compiling of queries that run once.
 SELECT
-    set_config('work_mem', '64MB', TRUE),
+    set_config('work_mem', '128MB', TRUE),
     set_config('jit', 'off', TRUE);
