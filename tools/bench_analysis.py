@@ -140,7 +140,7 @@ def fill(dsn: SecretStr, size: int, *, indexes: bool) -> None:
 async def bench(dsn: SecretStr, size: int) -> int:
     """From the longest window to the eight hours of an audit."""
     took = 0.0
-    async with await Database.open(dsn, read_only=True, timeout=600, size=1) as db:
+    async with await Database.open(dsn, read_only=True, timeout=600, size=2) as db:
         for hours in (DAYS * 24, 30 * 24, 7 * 24, 8):
             took = await measure(db, UNTIL - timedelta(hours=hours), f"{hours} hours until the end")
     print(f"\nThe bar is {BAR:.0f} s for all sections of eight hours at 1,000,000 positions.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
@@ -152,6 +152,33 @@ class Database:
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 yield connection
+
+    @asynccontextmanager
+    async def snapshots(self, number: int) -> AsyncIterator[tuple[Any, ...]]:
+        """`snapshot` over several connections at once, all of which see the same instant: `number` of them, or fewer.
+
+        Fewer where the pool has no more, or where a connection does not reach the same server. Call it while nothing else of
+        this pool is held.
+        """
+        async with self.snapshot() as first, AsyncExitStack() as others:
+            instant = await queries("session").export_snapshot(first)
+            connections = [first]
+            for _ in range(min(number, self._pool.get_max_size()) - 1):
+                try:
+                    connections.append(await others.enter_async_context(self._at(instant)))
+                except asyncpg.PostgresError:
+                    break
+            yield tuple(connections)
+
+    @asynccontextmanager
+    async def _at(self, instant: str) -> AsyncIterator[Any]:
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            # it takes no parameter and has to be the first statement; the name is the server's own
+            await connection.execute(f"SET TRANSACTION SNAPSHOT '{instant}'")
+            yield connection
 
 
 class mapped_errors:  # noqa: N801 - reads as the statement it is: `with mapped_errors(dsn):`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -14,6 +15,7 @@ from posguard.errors import (
 )
 from posguard.postgres.embedded import free_port
 from posguard.postgres.pool import Database
+from posguard.postgres.queries import queries
 from tests.conftest import run_script
 
 pytestmark = pytest.mark.postgres
@@ -64,6 +66,31 @@ async def test_read_only_means_read_only(bot_dsn):
     async with await Database.open(bot_dsn, read_only=True) as database, database.connection() as connection:
         with pytest.raises(Exception, match="read-only"):
             await connection.execute("DELETE FROM monitoring.positions")
+
+
+async def test_snapshots_of_several_connections_see_one_instant(bot_dsn):
+    run_script(bot_dsn.get_secret_value(), "CREATE TABLE grows (n int); INSERT INTO grows VALUES (1)")
+    async with await Database.open(bot_dsn, size=3) as database, database.snapshots(2) as connections:
+        run_script(bot_dsn.get_secret_value(), "INSERT INTO grows VALUES (2)")
+        seen = [await one.fetchval("SELECT array_agg(n) FROM grows") for one in connections]
+        servers = {await one.fetchval("SELECT pg_backend_pid()") for one in connections}
+        async with database.connection() as now:
+            assert await now.fetchval("SELECT array_agg(n) FROM grows") == [1, 2]
+    assert seen == [[1], [1]]
+    assert len(servers) == 2
+
+
+async def test_snapshots_are_fewer_where_the_pool_has_no_more_or_the_instant_is_not_known(
+    bot_dsn, monkeypatch
+):
+    async with await Database.open(bot_dsn, size=1) as database, database.snapshots(2) as connections:
+        assert len(connections) == 1
+    async with await Database.open(bot_dsn, size=2) as database:
+        monkeypatch.setattr(
+            queries("session"), "export_snapshot", lambda _: asyncio.sleep(0, "00000009-00000009-9")
+        )
+        async with database.snapshots(2) as connections:
+            assert [await one.fetchval("SELECT 1") for one in connections] == [1]
 
 
 async def test_every_connection_is_utc_read_committed_and_named(bot_dsn):
