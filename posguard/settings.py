@@ -113,7 +113,7 @@ class LogSource(BaseModel):
     def _known(cls, zone: str) -> str:
         try:
             ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             message = f"{zone!r} is no time zone; an IANA name such as Europe/Berlin or UTC is wanted"
             raise ValueError(message) from None
         return zone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -20,13 +21,17 @@ class EvidenceShape(Shape):
     """One line of a log, or one row of the database."""
 
     timestamp: datetime | None = Field(description="UTC; null for what has no time of its own")
+    host_time: datetime | None = Field(
+        description="the same on the host's clock, with its offset; null where the logs are of several zones"
+    )
     where: str = Field(description="the log's source, or the table")
     text: str = Field(description="the line, or the row")
 
     @classmethod
-    def of(cls, evidence: Evidence) -> EvidenceShape:
+    def of(cls, evidence: Evidence, zone: ZoneInfo | None) -> EvidenceShape:
         """The shape of evidence."""
-        return cls(timestamp=evidence.at, where=evidence.where, text=evidence.text)
+        host = evidence.at.astimezone(zone) if evidence.at and zone else None
+        return cls(timestamp=evidence.at, host_time=host, where=evidence.where, text=evidence.text)
 
 
 class HypothesisShape(Shape):
@@ -40,14 +45,14 @@ class HypothesisShape(Shape):
     missing: tuple[str, ...] = Field(description="evidence that would decide it, and how to get it")
 
     @classmethod
-    def of(cls, hypothesis: Hypothesis) -> HypothesisShape:
+    def of(cls, hypothesis: Hypothesis, zone: ZoneInfo | None) -> HypothesisShape:
         """The shape of a hypothesis."""
         return cls(
             name=hypothesis.name,
             question=hypothesis.question,
             standing=hypothesis.standing,
             why=hypothesis.why,
-            evidence=tuple(EvidenceShape.of(one) for one in hypothesis.evidence),
+            evidence=tuple(EvidenceShape.of(one, zone) for one in hypothesis.evidence),
             missing=hypothesis.missing,
         )
 
@@ -56,8 +61,12 @@ class InvestigationReport(Shape):
     """`posguard logs investigate --json`."""
 
     symbol: str = Field(description="canonical")
+    exchange: str = Field(
+        description="the one asked for, else that of the row nearest to the time; empty: there is neither"
+    )
     at: datetime = Field(description="the time asked for, UTC")
     row_ids: tuple[int, ...] = Field(description="the rows that were made at that time")
+    left_out: tuple[int, ...] = Field(description="rows of that time on other exchanges: other positions")
     still_open: tuple[int, ...] = Field(description="those of them that stand open now")
     gap_seconds: float | None = Field(
         description="between the first insert and the last, by the database where it has both rows; null: there are not two"
@@ -67,21 +76,27 @@ class InvestigationReport(Shape):
     )
     hypotheses: tuple[HypothesisShape, ...] = Field(description="the explanations")
     side_by_side: tuple[EvidenceShape, ...] = Field(description="log and database in order of time")
-
+    log_from: datetime | None = Field(description="the first event that was read, UTC; null: there is none")
+    log_to: datetime | None = Field(description="the last event that was read, UTC")
     damage: tuple[str, ...] = Field(description="what of the files could not be read, and why")
 
     @classmethod
-    def of(cls, found: Investigation, *, damage: Sequence[str]) -> InvestigationReport:
-        """The shape of an investigation."""
+    def of(cls, found: Investigation, *, damage: Sequence[str], zones: Sequence[str]) -> InvestigationReport:
+        """The shape of an investigation of logs in some zones."""
+        zone = ZoneInfo(zones[0]) if len(zones) == 1 else None
         inserts = found.case.inserts
         return cls(
             symbol=found.case.symbol,
+            exchange=found.case.exchange,
             at=found.case.at,
             row_ids=tuple(row.id for row in found.case.rows),
+            left_out=tuple(row.id for row in found.case.elsewhere),
+            log_from=found.case.first,
+            log_to=found.case.last,
             still_open=found.still_open,
             gap_seconds=(inserts[1] - inserts[0]).total_seconds() if inserts else None,
             clock_skew_ms=found.skew.total_seconds() * 1000 if found.skew is not None else None,
-            hypotheses=tuple(HypothesisShape.of(one) for one in found.hypotheses),
-            side_by_side=tuple(EvidenceShape.of(one) for one in found.side_by_side),
+            hypotheses=tuple(HypothesisShape.of(one, zone) for one in found.hypotheses),
+            side_by_side=tuple(EvidenceShape.of(one, zone) for one in found.side_by_side),
             damage=tuple(damage),
         )

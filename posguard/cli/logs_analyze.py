@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from posguard.cli.logs_sources import Paths, PatternsFile, Zone
+from posguard.cli.moments import log_moment
 from posguard.cli.options import AsJson, OnDemo, OneExchange, OneSymbol
 from posguard.errors import ExitCode, LogError, OperatorError, UsageError
 
@@ -81,8 +82,8 @@ def analyze(
 ) -> None:
     """Find the races in the bot's logs: duplicate-key errors with what led to them, and double creates that left no error.
 
-    Reads only. Exit code 0 where nothing was found, 1 with a race, 3 where a log cannot be read or breaks off, or does not say
-    whether two creates were on one exchange (which beats 1).
+    Reads only. Exit code 0 where nothing was found, 1 with a race, 3 (which beats 1) where a log cannot be read, breaks off, holds
+    nothing of that time, or does not say whether two creates were on one exchange.
 
     \b
     Examples:
@@ -90,20 +91,22 @@ def analyze(
       posguard logs analyze /var/log/bot/bot.log* --tz Europe/Berlin --symbol APTUSDT
       posguard logs analyze --from 2025-10-22T21:00 --to 2025-10-23 --export races.html
     """
-    from posguard.cli.logs_reading import extractions, refuse_where_nothing_was_read
+    from posguard.cli.logs_reading import extractions
     from posguard.cli.logs_sources import chosen_patterns, readings
     from posguard.model.scope import Scope
 
     written = _format(as_format, export, as_json=as_json)
     scope = Scope(exchange or "", symbol or "")
     begin, end = _moment("--from", since), _moment("--to", until)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(f"--from {since} is not before --to {until}. Nothing was read.")
     known = chosen_patterns(patterns)
     counted = written in {Format.JSON, Format.HTML} if levels is None else levels
     wanted = readings(paths or [], zone, demo=demo)
     read = extractions(wanted, known, since=begin, until=end, last_lines=lines, levels=counted)
     told = written is Format.JSON or (written is Format.TEXT and bool(scope.symbol))
     found, contexts, damage = _analysed(read, scope, counted=counted, events=told)
-    unknown = _inconclusive(read, found)
+    unknown = _inconclusive(read, found, begin, end)
     text = _written(found, contexts, damage, written, unknown)
     if export is not None:
         _save(export, text)
@@ -114,24 +117,24 @@ def analyze(
         from posguard.cli import logs_text
 
         logs_text.analysis(found, damage=damage, contexts=contexts, whole=verbose, symbol=scope.symbol)
-    if begin is None and end is None:
-        refuse_where_nothing_was_read(read)
     if unknown:
         races = (
             "The races above are not all that there may be"
             if found.races
             else "No race was found, which proves nothing"
         )
-        raise LogError(f"{races}. {'; '.join(unknown)}.")
+        raise LogError(f"{races}: {'; '.join(unknown)}.")
     if found.races:
         raise typer.Exit(ExitCode.CRITICAL)
 
 
-def _inconclusive(read: Sequence[Extraction], found: Analysis) -> list[str]:
+def _inconclusive(
+    read: Sequence[Extraction], found: Analysis, since: datetime | None, until: datetime | None
+) -> list[str]:
     """Why the log does not say whether there are more races than were found."""
-    from posguard.cli.logs_reading import left_unread
+    from posguard.cli.logs_reading import left_unread, left_unwatched
 
-    reasons = left_unread(read)
+    reasons = [*left_unread(read), *left_unwatched(read, since, until)]
     if pairs := len(found.undecided):
         reasons.append(
             f"{pairs} {'pair' if pairs == 1 else 'pairs'} of creates of one symbol near each other, and the log does not say whether on "
@@ -158,13 +161,12 @@ def _moment(option: str, text: str) -> datetime | None:
     if not text:
         return None
     try:
-        at = datetime.fromisoformat(text.strip())
+        return log_moment(text)
     except ValueError:
         raise UsageError(
             f"{option} {text} is no time. Nothing was read.",
             hint="Write 2025-10-22, 2025-10-22T21:00 (UTC) or 2025-10-22T22:00+01:00.",
         ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _analysed(

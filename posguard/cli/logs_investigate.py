@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posguard.cli.logs_sources import Paths, PatternsFile, Zone
+from posguard.cli.moments import log_moment
 from posguard.cli.options import AsJson, OnDemo, OneExchange
 from posguard.errors import LogError, UsageError
 
@@ -46,8 +47,8 @@ def investigate(
 ) -> None:
     """Set logs and database side by side around one time, and hold, refute or leave open each explanation of what happened.
 
-    Reads only. Exit code 0 when it was investigated, whatever came of it, 3 where a log or the database cannot be read, or a
-    log breaks off.
+    Reads only. Exit code 0 when it was investigated, whatever came of it, 3 where a log or the database cannot be read, a log
+    breaks off, or neither knows of the symbol at that time.
 
     \b
     Examples:
@@ -55,7 +56,7 @@ def investigate(
       posguard logs investigate bot.log --tz Asia/Dubai --symbol KASUSDT --at 2025-10-22T23:21:12 --json
       posguard logs investigate --demo --symbol APTUSDT --at 21:50:44
     """
-    from posguard.cli import output
+    from posguard.cli import investigation_text, output
     from posguard.cli.connect import database
     from posguard.cli.logs_reading import damage_of, extractions, in_parts, left_unread
     from posguard.cli.logs_sources import chosen_patterns, readings
@@ -64,6 +65,8 @@ def investigate(
     from posguard.model.scope import Scope
 
     scope = Scope(exchange or "", symbol)
+    if not scope.symbol:
+        raise UsageError("--symbol is empty. Nothing was read.", hint="Write --symbol BTCUSDT.")
     when = _when(at, day, datetime.now(UTC))
     read = readings(paths or [], zone, demo=demo)
     output.structured_log_to_stderr()
@@ -72,16 +75,21 @@ def investigate(
     events = [event for log in logs for part in in_parts(log) for event in part]
     found = judged(make_case(events, facts, scope, when, _AROUND))
     damage, unread = damage_of(logs), left_unread(logs)
+    zones = sorted({one.source.zone for one in read})
     if as_json:
         from posguard.cli.investigation_shapes import InvestigationReport
 
-        output.emit(InvestigationReport.of(found, damage=damage))
+        output.emit(InvestigationReport.of(found, damage=damage, zones=zones))
     else:
-        from posguard.cli import investigation_text
-
         for line in damage:
             output.warn(line)
-        investigation_text.investigation(found, zones=sorted({one.source.zone for one in read}))
+        investigation_text.investigation(found, zones=zones)
+    if not found.case.rows and not found.case.lines:
+        raise LogError(
+            f"Neither the database nor the log knows of {scope.symbol} within two minutes of {when:%Y-%m-%d %H:%M:%S} UTC. "
+            f"{investigation_text.reach(found.case)}",
+            hint="--at is in UTC, not in the host's time; --date names the day.",
+        )
     if unread:
         raise LogError(f"What no line was found of may have stood in what was not read. {'; '.join(unread)}.")
 
@@ -100,13 +108,16 @@ async def _facts(dsn: SecretStr, scope: Scope, when: datetime) -> DatabaseFacts:
 def _when(text: str, day: str, now: datetime) -> datetime:
     """The time asked for, UTC: on the day named, else the last such time before now."""
     text = text.strip()
+    if day and not _CLOCK.fullmatch(text):
+        raise UsageError(
+            f"--at {text} has a day of its own, or is no time: --date goes with 23:21:12. Nothing was read."
+        )
     try:
         if not _CLOCK.fullmatch(text):
-            at = datetime.fromisoformat(text)
-            return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+            return log_moment(text)
         clock = time.fromisoformat(text.zfill(len(text) + (text.index(":") == 1)))
         if day:
-            return datetime.combine(date.fromisoformat(day), clock, UTC)
+            return log_moment(datetime.combine(date.fromisoformat(day), clock, UTC).isoformat())
     except ValueError:
         raise UsageError(
             f"--at {text}{f' --date {day}' if day else ''} is no time. Nothing was read.",

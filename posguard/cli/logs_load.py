@@ -90,7 +90,8 @@ def load(
     else:
         _tell(done, to.settings.log_retention_days)
     if done.unread or any(damage.cut for one in done.files for damage in one.damage):
-        raise typer.Exit(ExitCode.PARTLY if done.files else ExitCode.INCONCLUSIVE)
+        read = any(one.loaded.first_at is not None for one in done.files)
+        raise typer.Exit(ExitCode.PARTLY if read else ExitCode.INCONCLUSIVE)
 
 
 def _wanted(paths: Sequence[str], zone: str, name: str, *, demo: bool) -> tuple[Reading, ...]:
@@ -157,6 +158,10 @@ async def _load(
                     unread.append(str(error))
                 else:
                     files.append(found)
+                    if found.loaded.bytes_read and found.loaded.first_at is None:
+                        unread.append(
+                            f"No line of {path} begins as a log line of the bot does. Nothing was loaded from it."
+                        )
         taken = [one.loaded.taken for one in files if one.loaded.taken]
         end = await end_interval(db, [one.source for one in wanted], span_of(None, taken))
     return _Done(tuple(files), tuple(unread), end)

@@ -66,16 +66,16 @@ def patterns(
 
 def _try(file: Path, paths: list[str], zone: str) -> list[Tried]:
     from posguard.cli import output
+    from posguard.cli.logs_sources import source_of
     from posguard.logs.extract import extract
     from posguard.logs.patterns import load_patterns, read_patterns
     from posguard.logs.trying import count_hits, try_examples
-    from posguard.settings import LogSource
 
     together = load_patterns(file)
     tried = try_examples(read_patterns(file), together)
     if paths:
         # A hit does not depend on the zone.
-        source = LogSource(name="tried", paths=tuple(paths), zone=zone or "UTC")
+        source = source_of("tried", paths, zone or "UTC")
         with output.progress("reading …"):
             count_hits(tried, extract(paths, source, patterns=together))
     return tried

@@ -7,8 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posguard.errors import LogError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from posguard.model.log_event import LogEvent
 
 _PART = 8192
+HEADER = "`YYYY-MM-DD HH:MM:SS,mmm - module - LEVEL - message`"
 
 
 def extractions(
@@ -76,24 +75,40 @@ def damage_of(read: Sequence[Extraction]) -> list[str]:
 
 
 def left_unread(read: Sequence[Extraction]) -> list[str]:
-    """The files that break off, so that nobody knows what stood behind, and what of their source was read."""
-    return [
+    """What nobody knows of the logs: files that break off, with what of their source was read, and logs of which most is no log."""
+    broken = [
         f"{damage.path}: {damage.what}; what stood behind is not known. Of {one.source.name} {one.counts.events} events were read"
         + (f", up to {one.counts.last:%Y-%m-%d %H:%M:%S} UTC" if one.counts.last else "")
         for one in read
         for damage in one.counts.damage
         if damage.cut
     ]
+    return broken + [
+        f"{one.counts.skipped_bytes} of {one.counts.bytes} bytes of {_names(one)} are no lines of the bot's log, or of none that is whole"
+        for one in read
+        if one.counts.first is not None and 2 * one.counts.skipped_bytes > one.counts.bytes
+    ]
 
 
-def refuse_where_nothing_was_read(read: Sequence[Extraction]) -> None:
-    """A log in which nothing could be read proves nothing: no race was found is not what came out of it. Raises LogError."""
+def left_unwatched(read: Sequence[Extraction], since: datetime | None, until: datetime | None) -> list[str]:
+    """Of which source no record was read, and why: a log in which nothing could be read, or nothing of that time, proves nothing."""
+    reasons = []
     for one in read:
-        if one.counts.bytes and one.counts.first is None:
-            raise LogError(
-                f"No line of {', '.join(map(str, one.files))} begins as a log line of the bot does. Nothing is known of it.",
-                hint="`YYYY-MM-DD HH:MM:SS,mmm - module - LEVEL - message` is wanted; docs/logs.md has the other format.",
+        first, last = one.counts.first, one.counts.last
+        if first is None or last is None:
+            begins = f"no line of {_names(one)} begins as a log line of the bot does ({HEADER} is wanted; docs/logs.md has the other format)"
+            reasons.append(begins if one.counts.bytes else f"{_names(one)} is empty")
+        elif (until is not None and first >= until) or (since is not None and last < since):
+            reasons.append(
+                f"{_names(one)} holds nothing of that time: it reaches from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
             )
+    return reasons
+
+
+def _names(read: Extraction) -> str:
+    """The files of a source, or the first of many."""
+    more = f" and {len(read.files) - 3} more" if len(read.files) > 3 else ""
+    return f"{', '.join(read.files[:3])}{more}"
 
 
 def _size(path: str) -> int:

@@ -48,8 +48,6 @@ def readings(paths: Sequence[str], zone: str, *, demo: bool = False) -> tuple[Re
 
     Raises UsageError for a path of which no zone is known, or a zone that is none; SettingsError where no log is named at all.
     """
-    from posguard.settings import LogSource
-
     declared = declared_sources(demo=demo)
     if not paths:
         if zone:
@@ -62,13 +60,10 @@ def readings(paths: Sequence[str], zone: str, *, demo: bool = False) -> tuple[Re
                 hint="Give a PATH with --tz, or declare the bot's logs in POSGUARD_LOG_SOURCES.",
             )
         return tuple(Reading(source, source.paths) for source in declared)
+    if not all(path.strip() for path in paths):
+        raise UsageError("A PATH is empty: a variable that is not set, perhaps. Nothing was read.")
     if zone:
-        try:
-            source = LogSource(name=GIVEN, paths=tuple(paths), zone=zone)
-        except ValueError:
-            raise UsageError(
-                f"'{zone}' is no time zone. Nothing was read.", hint="Write --tz Europe/Berlin or --tz UTC."
-            ) from None
+        source = source_of(GIVEN, paths, zone)
         return (Reading(source, source.paths),)
     found: dict[str, Reading] = {}
     for path in paths:
@@ -76,6 +71,18 @@ def readings(paths: Sequence[str], zone: str, *, demo: bool = False) -> tuple[Re
         before = found[source.name].paths if source.name in found else ()
         found[source.name] = Reading(source, (*before, path))
     return tuple(found.values())
+
+
+def source_of(name: str, paths: Sequence[str], zone: str) -> LogSource:
+    """Paths as a source under a name; raises UsageError where the zone is none."""
+    from posguard.settings import LogSource
+
+    try:
+        return LogSource(name=name, paths=tuple(paths), zone=zone)
+    except ValueError:
+        raise UsageError(
+            f"'{zone}' is no time zone. Nothing was read.", hint="Write --tz Europe/Berlin or --tz UTC."
+        ) from None
 
 
 def declared_sources(*, demo: bool) -> tuple[LogSource, ...]:

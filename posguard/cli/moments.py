@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from posguard.errors import UsageError
 from posguard.model.duration import parse_duration
 
+_LOG_YEARS = 1980, 2200
+
 
 def moment(text: str, now: datetime) -> datetime:
     """The future moment that `8h`, `2d`, `2026-12-01` or `2026-12-01T18:00+02:00` names; without an offset it is UTC.
@@ -51,6 +53,18 @@ def _date(text: str) -> datetime:
 
 def _read(text: str) -> datetime:
     at = datetime.fromisoformat(text.strip())
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def log_moment(text: str) -> datetime:
+    """A time of the bot's log, `2025-10-22` or `2025-10-22T18:00+02:00`, in UTC; without an offset it is UTC.
+
+    Raises ValueError for anything else, and for years of which there is no log.
+    """
+    at = datetime.fromisoformat(text.strip())
+    if not _LOG_YEARS[0] <= at.year <= _LOG_YEARS[1]:
+        message = f"{text} is in no year of a log"
+        raise ValueError(message)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from posguard.logs.correlate import PositionEvent
 from posguard.model.incident import DatabaseFacts, Evidence, RowFact
 from posguard.model.log_event import LogEvent, LogKind
-from posguard.model.race import Create
+from posguard.model.race import Actor, Create
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,10 +24,12 @@ class Case:
 
     `lines` are the correlated events about the symbol in that time, `creates` its inserts; `passes` all lines of the
     synchroniser that were read, `waves` those that announce or execute signals, `processes` those about the bot's processes, both from the
-    beginning of what was read; `failures` the errors of that time, whatever they name. `first` is the first event read.
+    beginning of what was read; `failures` the errors of that time, whatever they name. `first` is the first event read. `exchange`
+    is the one asked for, else that of the row nearest to the time; "" where there is neither. `sources` are those that were read.
     """
 
     symbol: str
+    exchange: str
     at: datetime
     since: datetime
     until: datetime
@@ -39,16 +41,26 @@ class Case:
     waves: tuple[LogEvent, ...]
     processes: tuple[LogEvent, ...]
     failures: tuple[LogEvent, ...]
+    sources: frozenset[str]
     database: DatabaseFacts
 
     @property
     def rows(self) -> tuple[RowFact, ...]:
-        """The rows that belong together: those made within a minute of the one nearest to the time asked for."""
-        rows = self.database.rows
-        if not rows:
+        """The rows that belong together: of one exchange, made within a minute of the one nearest to the time asked for."""
+        nearest = nearest_row(self.database, self.at)
+        if nearest is None:
             return ()
-        nearest = min(rows, key=lambda row: abs(row.created_at - self.at))
-        return tuple(row for row in rows if abs(row.created_at - nearest.created_at) <= timedelta(minutes=1))
+        return tuple(
+            row
+            for row in self.database.rows
+            if abs(row.created_at - nearest.created_at) <= timedelta(minutes=1)
+            and exchange_of(row) == exchange_of(nearest)
+        )
+
+    @property
+    def elsewhere(self) -> tuple[RowFact, ...]:
+        """The rows of that time on other exchanges: other positions, of which the case is not."""
+        return tuple(row for row in self.database.rows if exchange_of(row) != self.exchange)
 
     @property
     def inserts(self) -> tuple[datetime, datetime] | None:
@@ -65,6 +77,12 @@ class Case:
         return self.inserts or (self.at, self.at)
 
     @property
+    def two_writers(self) -> tuple[Create, ...]:
+        """The two creates, where the log tells of two and the synchroniser's is one of them; else nothing."""
+        by_sync = sum(create.actor is Actor.SYNC for create in self.creates)
+        return self.creates if (len(self.creates), by_sync) == (2, 1) and len(self.rows) <= 2 else ()
+
+    @property
     def covered(self) -> bool:
         """Whether the log was read from before the inserts to after them."""
         start, end = self.span
@@ -76,6 +94,16 @@ class Case:
         return [
             e for e in self.lines if e.kind in kinds and start - before <= e.at <= end + timedelta(seconds=1)
         ]
+
+
+def nearest_row(facts: DatabaseFacts, at: datetime) -> RowFact | None:
+    """The row that was made nearest to a time."""
+    return min(facts.rows, key=lambda row: abs(row.created_at - at), default=None)
+
+
+def exchange_of(fact: RowFact) -> str:
+    """A row's exchange, however it is spelled."""
+    return fact.exchange.strip().lower()
 
 
 def is_process(event: LogEvent) -> bool:

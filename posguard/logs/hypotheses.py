@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from posguard.logs.case import line, lines, row
 from posguard.model.incident import Evidence, Hypothesis, Standing
@@ -20,10 +20,25 @@ if TYPE_CHECKING:
     from posguard.logs.correlate import PositionEvent
 
 HELD, REFUTED, OPEN = Standing.HELD, Standing.REFUTED, Standing.OPEN
+_STARTS = (
+    "the bot's start-up lines (process started with its pid, process lock acquired) of each source, from before the inserts: "
+    "read the logs from the bot's last start"
+)
+_EXCHANGES = "the exchange in the line of each open: the bot's log at level DEBUG"
+_PASSES = "the synchroniser's lines of that pass, at log level DEBUG"
+_TWO_WRITERS = "Two writers made the two rows: one is the synchroniser's."
 _MORE_LOG = "the log from before the inserts to after them: name its files, or widen POSGUARD_LOG_SOURCES"
 _CALLS = "create_called"
-# The repository's own line about its INSERT is written before the transaction commits, so it acknowledges nothing.
+# The repository's own lines about its INSERT are written before the transaction commits, so they acknowledge nothing.
 _IN_TRANSACTION = "insert_completed"
+_REPOSITORY = ("repositor", "database")
+_ROWS = (
+    "both rows, or the log of their inserts: a row may have been deleted since; look in a backup of that time"
+)
+# A pass that says nothing for longer than this has ended without saying so.
+_PASS_LASTS = timedelta(minutes=5)
+# A check for a row is not older than this when its insert begins.
+_CHECK = timedelta(seconds=1)
 _CALL_LINES = (
     "lines `create_position() called for SYMBOL` for each insert: run the bot's repository at log level DEBUG"
 )
@@ -32,30 +47,41 @@ _CALL_LINES = (
 def second_process(case: Case) -> Hypothesis:
     """Two processes of the bot ran at once."""
     ask = ("second process", "Did a second process of the bot insert a row?")
-    sources = {create.source for create in case.creates}
-    if len(sources) > 1:
-        why = f"The inserts stand in the logs of {len(sources)} sources."
-        return Hypothesis(*ask, HELD, why, _created(case))
     _, end = case.span
-    alive, lock = _alive(case, end)
-    said = lines(e for e in case.processes if e.at <= end and _pid(e) in {*alive, lock})
-    if len(alive) > 1:
+    ran = [_ran(case, source, end) for source in sorted({e.source for e in case.processes})]
+    alive = {pid for one in ran for pid in one.alive}
+    said = lines(e for e in case.processes if e.at <= end and _pid(e) in alive)
+    if len(alive) > 1 and case.covered:
         return Hypothesis(
             *ask, HELD, f"Processes {', '.join(sorted(alive))} had started and none had stopped.", said
         )
-    if len(alive) == 1 and lock in alive:
+    inserts = {create.source for create in case.creates}
+    if len(inserts) > 1:
+        why = f"The inserts stand in the logs of {len(inserts)} sources, of two processes or of one that writes both."
+        return Hypothesis(*ask, OPEN, why, (*_created(case), *said), (_STARTS,))
+    # each source has to say it: one without start-up lines may be the log of another process
+    locked = len(ran) == len(case.sources) and all(one.lock in one.alive for one in ran)
+    if len(alive) == 1 and locked and case.covered:
         (pid,) = alive
         return Hypothesis(*ask, REFUTED, f"One process ran, pid {pid}, and it held the process lock.", said)
-    missing = "the bot's start-up lines (process started with its pid, process lock acquired) from before the inserts: read the log from its last start"
-    return Hypothesis(*ask, OPEN, "No line says which processes ran.", said, (missing,))
+    return Hypothesis(*ask, OPEN, "No line says which processes ran.", said, (_STARTS,))
 
 
-def _alive(case: Case, at: datetime) -> tuple[set[str], str]:
-    """The pids that had started and not stopped by a time, and the one that held the lock."""
+class _Ran(NamedTuple):
+    """The pids of one source's log that had started and not stopped, and the one that held the lock."""
+
+    alive: set[str]
+    lock: str
+
+
+def _ran(case: Case, source: str, at: datetime) -> _Ran:
+    """What one source's log says of the processes by a time; a lock is one host's, and so is what it says of the others."""
     alive: set[str] = set()
     lock = ""
     for event in case.processes:
         pid = _pid(event)
+        if event.source != source:
+            continue
         if event.at > at:
             break
         if event.kind == LogKind.PROCESS_STARTED and pid:
@@ -68,7 +94,7 @@ def _alive(case: Case, at: datetime) -> tuple[set[str], str]:
             alive, lock = alive & {pid} or alive, pid
         elif event.fields.get("lock") == "refused":
             alive -= {pid}
-    return alive, lock
+    return _Ran(alive, lock)
 
 
 def _pid(event: LogEvent) -> str:
@@ -79,6 +105,9 @@ def parallel_signals(case: Case) -> Hypothesis:
     """Two signals for the symbol ran at once."""
     ask = ("parallel signals", "Did two signals open the symbol at once?")
     opened = case.of_kind(LogKind.OPENING)
+    if len({e.exchange for e in opened} - {None}) > 1:
+        why = "Opens of it began on two exchanges, as far as neighbouring lines tell."
+        return Hypothesis(*ask, OPEN, why, lines(opened), (_EXCHANGES,))
     if len(opened) > 1:
         return Hypothesis(
             *ask, HELD, f"{len(opened)} opens of it began within the half minute before.", lines(opened)
@@ -127,7 +156,12 @@ def synchroniser(case: Case) -> Hypothesis:
     """The synchroniser inserted a row."""
     ask = ("synchroniser", "Did the synchroniser insert a row?")
     made = [c for c in case.creates if c.actor is Actor.SYNC]
-    told = [e for e in case.database.events or () if e.event_type == "missing_position_added"]
+    ids = {None, *(r.id for r in case.rows)}
+    told = [
+        e
+        for e in case.database.events or ()
+        if e.event_type == "missing_position_added" and e.position_id in ids
+    ]
     if made or told:
         rows = tuple(
             Evidence("monitoring.events", f"{e.event_type} #{e.position_id} {e.text}", e.at) for e in told
@@ -138,22 +172,30 @@ def synchroniser(case: Case) -> Hypothesis:
     near = [e for e in case.passes if start - timedelta(seconds=30) <= e.at <= end + timedelta(seconds=1)]
     before = [e for e in case.passes if e.at < start]
     after = [e for e in case.passes if e.at > end]
+    if before and after and _goes_on(before[-1], start):
+        why = "A pass of it had begun before, and no line says that it had ended."
+        return Hypothesis(*ask, OPEN, why, (line(before[-1]), line(after[0])), (_PASSES,))
     if not near and before and after:
         away = min(start - before[-1].at, after[0].at - end)
         why = f"Its passes before and after lie {away.total_seconds():.0f} s and more away."
         return Hypothesis(*ask, REFUTED, why, (line(before[-1]), line(after[0])))
     if near:
         why = "A pass of it ran at the time, and no line says that it added the position."
-        return Hypothesis(
-            *ask, OPEN, why, lines(near), ("the synchroniser's lines of that pass, at log level DEBUG",)
-        )
+        return Hypothesis(*ask, OPEN, why, lines(near), (_PASSES,))
     why = "The log does not show its passes on both sides of the inserts."
     return Hypothesis(*ask, OPEN, why, (), (_MORE_LOG,))
+
+
+def _goes_on(last: PositionEvent, at: datetime) -> bool:
+    """Whether a pass whose last line this is may not have ended by a time."""
+    return last.kind != LogKind.SYNC_COMPLETED and at - last.at <= _PASS_LASTS
 
 
 def retry(case: Case) -> Hypothesis:
     """The insert was repeated after an exception, and the first had committed."""
     ask = ("retry", "Was an insert repeated after an exception although it had committed?")
+    if case.two_writers:
+        return Hypothesis(*ask, REFUTED, _TWO_WRITERS, _created(case))
     start, end = case.span
     failed: list[PositionEvent | LogEvent] = [*case.failures]
     failed += case.of_kind(LogKind.ROLLBACK, before=timedelta())
@@ -183,6 +225,7 @@ def _acknowledged(case: Case) -> list[PositionEvent]:
         for e in case.lines
         if e.kind == LogKind.CREATED
         and e.pattern != _IN_TRANSACTION
+        and not any(word in e.module.lower() for word in _REPOSITORY)
         and e.position_id == first.id
         and e.at < last - slack
     ]
@@ -191,6 +234,8 @@ def _acknowledged(case: Case) -> list[PositionEvent]:
 def create_called_twice(case: Case) -> Hypothesis:
     """The bot's create was called twice for one open."""
     ask = ("create called twice", "Did one open call create twice?")
+    if case.two_writers:
+        return Hypothesis(*ask, REFUTED, _TWO_WRITERS, _created(case))
     calls = [e for e in case.lines if e.pattern == _CALLS]
     opened = case.of_kind(LogKind.OPENING)
     if len(calls) > 1 and len(opened) <= 1:
@@ -207,7 +252,9 @@ def inserted_twice(case: Case) -> Hypothesis:
     ask = ("one create inserting twice", "Did one call of create insert two rows?")
     calls = [e for e in case.lines if e.pattern == _CALLS]
     if case.inserts is None:
-        return Hypothesis(*ask, REFUTED, "There are not two rows.", tuple(row(r) for r in case.rows))
+        return _not_two(case, ask)
+    if case.two_writers:
+        return Hypothesis(*ask, REFUTED, _TWO_WRITERS, _created(case))
     if len(calls) == 1 and case.covered:
         return Hypothesis(*ask, HELD, "Create was called once, and two rows are there.", lines(calls))
     if len(calls) > 1:
@@ -229,9 +276,12 @@ def two_tasks(case: Case) -> Hypothesis:
         Evidence("posguard.transitions", f"#{number} by server process {pid}") for number, pid in backends
     )
     if case.inserts is None:
-        return Hypothesis(*ask, REFUTED, "There are not two rows.", tuple(row(r) for r in case.rows))
+        return _not_two(case, ask)
+    if (apart := _apart(case)) is not None and apart > _CHECK:
+        why = f"The first row was there {apart.total_seconds():.3f} s before the synchroniser's insert began, longer than a check takes."
+        return Hypothesis(*ask, REFUTED, why, _created(case))
     if len({pid for _, pid in backends}) > 1:
-        why = "The rows came over two connections, so two tasks (or processes) inserted them."
+        why = "The rows came over two connections: two tasks or processes, or one task that got another connection of its pool."
         return Hypothesis(*ask, HELD, why, told)
     calls = [e for e in case.lines if e.pattern == _CALLS]
     if len(calls) == 1 and case.covered:
@@ -240,6 +290,20 @@ def two_tasks(case: Case) -> Hypothesis:
     gap = (end - start) / timedelta(milliseconds=1)
     why = f"The inserts lie {gap:.0f} ms apart, and nothing says which task made which."
     return Hypothesis(*ask, OPEN, why, told or _created(case), missing)
+
+
+def _apart(case: Case) -> timedelta | None:
+    """How long the first row was there when the other writer's insert began; None where there are not two writers."""
+    made = case.two_writers
+    return made[1].started - made[0].at if made else None
+
+
+def _not_two(case: Case, ask: tuple[str, str]) -> Hypothesis:
+    """What takes two rows where there are not two: refuted by one row with one insert in a log that covers it."""
+    rows = tuple(row(r) for r in case.rows)
+    if len(rows) == 1 and len(case.creates) == 1 and case.covered:
+        return Hypothesis(*ask, REFUTED, "There is one row, and the log tells of one insert.", _created(case))
+    return Hypothesis(*ask, OPEN, "There are not two rows to look at.", _created(case), (_ROWS,))
 
 
 def _backends(case: Case) -> list[tuple[int, int]]:

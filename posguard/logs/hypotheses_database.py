@@ -16,7 +16,9 @@ from posguard.model.position import TERMINAL
 if TYPE_CHECKING:
     from posguard.logs.case import Case
 
-_COLUMNS = re.compile(r"\((?P<columns>[^)]*)\)")
+_WORD = re.compile(r"[a-z_]+")
+# What makes a position one of its own, as far as a deployment has it.
+_KEY = {"symbol", "exchange", "account", "side", "position_side"}
 _THEN = "how it was then: the bot's migrations, or a backup of that time"
 
 
@@ -59,7 +61,7 @@ def index(case: Case) -> Hypothesis:
     if not any(i.valid for i in guards):
         return Hypothesis(*ask, HELD, "It is invalid: it holds nothing apart.", told)
     rows = tuple(row(r) for r in case.rows)
-    narrow = all("active" in i.definition and "pending_entry" not in i.definition for i in guards if i.valid)
+    narrow = all(_narrow(i) for i in guards if i.valid)
     why = "It is there and valid now."
     if narrow and len(case.rows) > 1:
         why += " But it covers rows in status active alone, so a row in another status passes it."
@@ -67,8 +69,37 @@ def index(case: Case) -> Hypothesis:
 
 
 def _guards(fact: UniqueIndexFact) -> bool:
-    found = _COLUMNS.search(fact.definition)
-    return found is not None and "symbol" in found["columns"] and "exchange" in found["columns"]
+    """Whether an index keeps two open rows of one position apart: one with a further column lets both in, and so does one over
+    closed rows.
+    """
+    columns = [set(_WORD.findall(column.lower())) & _KEY for column in _columns(fact.definition)]
+    condition = _condition(fact)
+    open_rows = not condition or "'active'" in condition or ("'closed'" in condition and "<>" in condition)
+    return all(columns) and {"symbol", "exchange"} <= set().union(*columns) and open_rows
+
+
+def _narrow(fact: UniqueIndexFact) -> bool:
+    """Whether it covers rows in status active and no others that are open."""
+    condition = _condition(fact)
+    return "'active'" in condition and "'pending_entry'" not in condition
+
+
+def _condition(fact: UniqueIndexFact) -> str:
+    return fact.definition.partition(" WHERE ")[2]
+
+
+def _columns(definition: str) -> list[str]:
+    """The columns and expressions of an index, as the catalogue writes them."""
+    found, depth = [""], 0
+    for letter in definition[definition.find("(") :].partition(" WHERE ")[0]:
+        depth += (letter == "(") - (letter == ")")
+        if not depth:
+            break
+        if depth == 1 and letter == ",":
+            found.append("")
+        else:
+            found[-1] += letter
+    return found
 
 
 def symbol_bytes(case: Case) -> Hypothesis:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from posguard.logs import hypotheses as by_log
 from posguard.logs import hypotheses_database as by_database
-from posguard.logs.case import Case, is_process, line, row
-from posguard.logs.correlate import FAILURES, correlate
+from posguard.logs.case import Case, exchange_of, is_process, line, nearest_row, row
+from posguard.logs.correlate import FAILURES, PositionEvent, correlate
 from posguard.logs.creates import creates
 from posguard.logs.repeats import told_once
 from posguard.model.incident import DatabaseFacts, Evidence, Hypothesis
 from posguard.model.log_event import LogEvent, LogKind
-from posguard.model.race import Actor
+from posguard.model.race import Actor, Create
 from posguard.model.scope import Scope
 
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ def make_case(
     # several files or sources may hold one line, and how often a line was written is evidence
     events = list(told_once(sorted(events, key=lambda e: e.at)))
     since, until = at - around, at + around
-    mine = [e for e in told if e.symbol == scope.symbol and _fits(scope, e.exchange)]
+    nearest = nearest_row(facts, at)
+    exchange = scope.exchange or (exchange_of(nearest) if nearest else "")
+    mine = [e for e in told if e.symbol == scope.symbol and _fits(exchange, e)]
     made = creates(told)
     return Case(
         symbol=scope.symbol,
+        exchange=exchange,
         at=at,
         since=since,
         until=until,
@@ -72,9 +75,7 @@ def make_case(
         last=max((e.at for e in events), default=None),
         lines=tuple(e for e in mine if since <= e.at <= until),
         creates=tuple(
-            c
-            for c in made
-            if c.symbol == scope.symbol and _fits(scope, c.exchange) and since <= c.at <= until
+            c for c in made if c.symbol == scope.symbol and _fits(exchange, c) and since <= c.at <= until
         ),
         passes=tuple(e for e in told if e.actor is Actor.SYNC and e.symbol is None),
         waves=tuple(e for e in events if e.kind in _KEPT),
@@ -84,6 +85,7 @@ def make_case(
             for e in events
             if e.kind in _FAILED and since <= e.at <= until and e.symbol in {None, scope.symbol}
         ),
+        sources=frozenset(e.source for e in events),
         database=facts,
     )
 
@@ -132,5 +134,7 @@ def _skew(case: Case) -> timedelta | None:
     return apart[len(apart) // 2] if apart else None
 
 
-def _fits(scope: Scope, exchange: str | None) -> bool:
-    return not scope.exchange or exchange is None or exchange == scope.exchange
+def _fits(exchange: str, told: PositionEvent | Create) -> bool:
+    """Whether a line may be about a position on an exchange. What neighbours lend excludes nothing: evidence would be lost."""
+    outright = None if "exchange" in told.inferred else told.exchange
+    return not exchange or outright is None or outright == exchange

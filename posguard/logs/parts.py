@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from posguard.errors import LogError
 from posguard.logs.headers import next_header
 from posguard.logs.reader import Block, Reader
 from posguard.logs.scan import Batch, Scanner, Want
-from posguard.logs.sources import Opener, is_plain, open_log
+from posguard.logs.sources import Opener, is_plain, open_log, why
 
 # The size of a part where several processes share the work.
 PART = 8 << 20
@@ -60,7 +61,7 @@ def read_part(
 ) -> Iterator[Batch | PartEnd]:
     """The batches of a part, and at last its end. `spare` is a buffer of two blocks that nobody uses now.
 
-    Raises LogError where the file cannot be opened.
+    Raises LogError where the file cannot be opened, or not read to its end.
     """
     scanner = Scanner(want)
     with open_log(part.path, opener) as stream:
@@ -68,12 +69,18 @@ def read_part(
         reader = Reader(
             stream, first=first, stop=part.stop, block=want.block, largest=want.largest, spare=spare
         )
-        for block in reader.blocks():
-            over = _limit(block, part.stop)
-            if block.end:
-                yield scanner.scan(block)
-            if over:
-                break
+        try:
+            for block in reader.blocks():
+                over = _limit(block, part.stop)
+                if block.end:
+                    yield scanner.scan(block)
+                if over:
+                    break
+        except OSError as error:
+            raise LogError(
+                f"{part.path} cannot be read to its end: {why(error)}. What it says is not known.",
+                hint="Check the disk or the mount, then run it again.",
+            ) from None
         yield PartEnd(
             _share(part, reader.read - (part.start - first)),
             reader.headless,

@@ -45,6 +45,9 @@ _ANYWHERE = {
     "latency_ms": r"(?P<latency_ms>" + _NUMBER + r") ?ms\b",
 }
 _SHORT = re.compile(r"(?<!\?P)<(\??)([a-z_0-9]+)>")
+# A `$` that stands for an end, among what is escaped and sets; a message ends where its line does, in the middle of a block.
+_DOLLAR = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+_LINE_END = r"(?![^\n\r])"
 _WORDS = {"name", "kind", "category", "literal", "level", "regex", "lines", "body", "example", "says"}
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}\Z")
 
@@ -192,7 +195,7 @@ def _pattern(entry: dict[str, Any], path: str, name: str) -> Pattern:
 
 
 def _spelled(path: str, name: str, text: str) -> bytes:
-    """An expression with its values' usual forms spelled out."""
+    """An expression with its values' usual forms spelled out, `$` the end of a line, and no `^` at its beginning, where it says nothing."""
 
     def spelled(match: re.Match[str]) -> str:
         anywhere, word = match.groups()
@@ -202,7 +205,8 @@ def _spelled(path: str, name: str, text: str) -> bytes:
             return rf"(?=(?:[^\n]*?{_ANYWHERE[word]})?)"
         return f"(?P<{word}>{_FORMS[word]})"
 
-    return _SHORT.sub(spelled, text).encode()
+    ended = _DOLLAR.sub(lambda found: _LINE_END if found[0] == "$" else found[0], text.removeprefix("^"))
+    return _SHORT.sub(spelled, ended).encode()
 
 
 def _checked(path: str, name: str, text: str) -> bytes:

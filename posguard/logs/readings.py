@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from posguard.logs.extract import extract
 from posguard.logs.headers import first_header
 from posguard.logs.load import LogFile
-from posguard.logs.sources import Opener, open_log
+from posguard.logs.sources import Opener, open_log, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,18 +29,27 @@ def look_at(source: LogSource, path: str, opener: Opener | None = None, size: in
 
     `size` is for a path that `opener` opens. Raises LogError where it cannot be opened.
     """
+    try:
+        head, filled = _head(path, opener)
+        if opener is None and size is None:
+            size = Path(path).stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from None
+    start = max(first_header(head, filled), 0)
+    end = head.find(b"\n", start, filled)
+    line = bytes(head[start : end if end >= 0 else filled]).strip(b"\r\n\x00 ")
+    return LogFile(source.name, path, blake2b(line, digest_size=16).digest(), size)
+
+
+def _head(path: str, opener: Opener | None) -> tuple[bytearray, int]:
+    """The first bytes of a log, and how many there are."""
     with open_log(path, opener) as stream:
         head = bytearray(HEAD)
         filled = 0
         with memoryview(head) as view:
             while filled < HEAD and (got := stream.readinto(view[filled:])):  # type: ignore[attr-defined]
                 filled += got
-    start = max(first_header(head, filled), 0)
-    end = head.find(b"\n", start, filled)
-    line = bytes(head[start : end if end >= 0 else filled]).strip(b"\r\n\x00 ")
-    if opener is None and size is None:
-        size = Path(path).stat().st_size
-    return LogFile(source.name, path, blake2b(line, digest_size=16).digest(), size)
+    return head, filled
 
 
 class FileReading:

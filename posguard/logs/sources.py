@@ -43,18 +43,23 @@ def files_of(paths: Iterable[str]) -> tuple[str, ...]:
 def _named(path: str) -> list[str]:
     if "://" in path:
         return [path]
-    place = Path(path).expanduser()
-    if place.is_dir():
-        names = [str(one) for one in place.iterdir() if one.is_file() and ".log" in one.name]
-    elif place.exists():
-        names = [str(place)]
-    else:
-        names = [name for name in glob.glob(str(place), recursive=True) if Path(name).is_file()]  # noqa: PTH207 - an absolute glob
+    try:
+        names = _there(Path(path).expanduser())
+    except (OSError, RuntimeError) as error:
+        raise unreadable(path, error) from None
     if not names:
         raise LogError(
             f"There is no log at {path}. Nothing was read.", hint="Check the path, or POSGUARD_LOG_SOURCES."
         )
     return names
+
+
+def _there(place: Path) -> list[str]:
+    if place.is_dir():
+        return [str(one) for one in place.iterdir() if one.is_file() and ".log" in one.name]
+    if place.exists():
+        return [str(place)]
+    return [name for name in glob.glob(str(place), recursive=True) if Path(name).is_file()]  # noqa: PTH207 - an absolute glob
 
 
 def age_key(path: str) -> tuple[str, int, str, int, str]:
@@ -83,10 +88,7 @@ def open_log(path: str, opener: Opener | None = None) -> BinaryIO:
         raw = cast("BinaryIO", open(path, "rb", buffering=0)) if opener is None else opener(path)  # noqa: SIM115, PTH123 - the caller closes it
         head = raw.read(_HEAD)
     except (OSError, ValueError) as error:
-        raise LogError(
-            f"{path} cannot be read: {_why(error)}. Nothing was read from it.",
-            hint="Check the path and its rights.",
-        ) from None
+        raise unreadable(path, error) from None
     return opened(raw, head)
 
 
@@ -105,9 +107,12 @@ def opened(raw: BinaryIO, head: bytes) -> BinaryIO:
 
 
 def is_plain(path: str) -> bool:
-    """Whether the file is neither packed nor UTF-16, so that it can be read from any byte."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log's path is a text everywhere
-        head = file.read(_HEAD)
+    """Whether the file is neither packed nor UTF-16, so that it can be read from any byte. Raises LogError where it cannot be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log's path is a text everywhere
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise unreadable(path, error) from None
     return not (head.startswith((GZIP, ZSTD)) or utf16(head))
 
 
@@ -121,8 +126,17 @@ def utf16(head: bytes) -> str:
     return "utf-16-be" if len(head) == 4 and head[0] == head[2] == 0 and head[1:2].isdigit() else ""
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """What the system says of an error, without the path."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def unreadable(path: str, error: Exception) -> LogError:
+    """The error of a log that cannot be read."""
+    return LogError(
+        f"{path} cannot be read: {why(error)}. Nothing was read from it.",
+        hint="Check the path and its rights.",
+    )
 
 
 class Recoded(io.RawIOBase):

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from posguard.errors import SchemaError
+from posguard.postgres.pool import not_the_bots
 from posguard.postgres.queries import queries
 from posguard.postgres.schema import require_schema
 
@@ -172,10 +172,7 @@ async def read_facts(connection: Any, *, account: str) -> Facts:
     """
     named = queries("botupgrade")
     if not await named.is_the_bots(connection):
-        raise SchemaError(
-            "This database has no table monitoring.positions, so it is not the bot's. Nothing was changed.",
-            hint="Check the database's name in POSGUARD_DSN.",
-        )
+        raise not_the_bots()
     await require_schema(connection)
     standing = await named.standing(connection)
     columns = {

@@ -25,7 +25,7 @@ from posguard.errors import (
     SettingsError,
 )
 from posguard.postgres.drivers import mapped_driver_error
-from posguard.postgres.pool import NO_DSN, NO_DSN_HINT
+from posguard.postgres.pool import NO_DSN, NO_DSN_HINT, not_the_bots
 from posguard.postgres.queries import MIGRATIONS, migration, script
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ def upgrade(dsn: SecretStr | None) -> SchemaState:
     """
     with _connected(dsn) as connection:
         if not connection.exec_driver_sql("SELECT to_regclass('monitoring.positions') IS NOT NULL").scalar():
-            raise SchemaError(
-                "This database has no table monitoring.positions, so it is not the bot's. Nothing was changed.",
-                hint="Check the database's name in POSGUARD_DSN.",
-            )
+            raise not_the_bots()
         connection.exec_driver_sql(script("take_turns"))
         before = _state(connection)
         connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS posguard")

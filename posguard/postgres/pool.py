@@ -181,6 +181,14 @@ class Database:
             yield connection
 
 
+def not_the_bots() -> SchemaError:
+    """The error of a database that is not the bot's."""
+    return SchemaError(
+        "This database has no table monitoring.positions, so it is not the bot's. Nothing was changed.",
+        hint="Check the database's name in POSGUARD_DSN.",
+    )
+
+
 class mapped_errors:  # noqa: N801 - reads as the statement it is: `with mapped_errors(dsn):`
     """Turns what asyncpg and the network raise into posguard's errors, without the address's password."""
 
@@ -205,6 +213,8 @@ class mapped_errors:  # noqa: N801 - reads as the statement it is: `with mapped_
             )
         if isinstance(error, asyncpg.InterfaceError) and "connection" not in said:
             return None
+        if isinstance(error, asyncpg.UndefinedTableError) and '"monitoring.positions"' in said:
+            return not_the_bots()
         for kinds, mapped, text, hint in _ERRORS:
             if isinstance(error, kinds):
                 return mapped(text.format(said=said), hint=hint)

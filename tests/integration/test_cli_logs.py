@@ -152,6 +152,9 @@ def test_a_stretch_of_time_as_csv_and_the_time_line_of_one_symbol(log, tmp_path)
         (("missing.log", "--tz", "UTC"), 3, "missing.log"),
         ((), 3, "POSGUARD_LOG_SOURCES"),
         (("other.log", "--tz", "UTC", "--from", "noon"), 2, "--from noon is no time"),
+        (("other.log", "--tz", "UTC", "--from", "0001-01-01"), 2, "--from 0001-01-01 is no time"),
+        (("other.log", "--tz", "UTC", "--from", "2025-10-23", "--to", "2025-10-22"), 2, "is not before"),
+        (("", "--tz", "UTC"), 2, "A PATH is empty"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(words, code, said, tmp_path):
@@ -164,8 +167,17 @@ def test_a_log_without_one_line_of_the_bots_is_unknown_and_not_quiet(tmp_path):
     ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", "--json", folder=tmp_path)
     assert (ended.code, json.loads(ended.out)["statistics"]["parsed_entries"]) == (3, 0)
     assert "bot.log begins as a log line of the bot does" in ended.err
-    (tmp_path / "bot.log").write_bytes(b"")
-    assert posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path).code == 0
+    quiet = b"2025-10-22 22:50:40,983 - core - INFO - Position saved #7 APTUSDT\n"
+    for text, said in ((b"", "is empty"), (b"bot_1 | " + quiet * 9 + quiet, "are no lines of the bot's log")):
+        (tmp_path / "bot.log").write_bytes(text.replace(b"\n2025", b"\nbot_1 | 2025", 8))
+        ended = posguard("logs", "analyze", "bot.log", "--tz", "UTC", folder=tmp_path)
+        assert (ended.code, said in ended.err) == (3, True), ended
+    (tmp_path / "bot.log").write_bytes(quiet)
+    words = ("logs", "analyze", "bot.log", "--tz", "UTC")
+    for stretch in (("--from", "2025-10-23"), ("--to", "2025-10-22T22:00")):
+        ended = posguard(*words, *stretch, folder=tmp_path)
+        assert (ended.code, "it reaches from 2025-10-22 22:50:40" in ended.err) == (3, True), ended
+    assert posguard(*words, "--from", "2025-10-22", "--to", "2025-10-23", folder=tmp_path).code == 0
 
 
 def test_an_address_is_read_as_the_file_is(log, tmp_path):
@@ -264,6 +276,21 @@ async def test_incident_2_is_investigated_as_it_was_written_up(world, log, bot_d
     }
     times = [datetime.fromisoformat(one["timestamp"]) for one in found["side_by_side"]]
     assert times == sorted(times)
+    hosts = [datetime.fromisoformat(one["host_time"]) for one in found["side_by_side"]]
+    assert (hosts, hosts[0].utcoffset()) == (times, timedelta(hours=4))
+    # the host's time given as UTC, and other slips
+    for slip, code, said in (
+        (
+            ("KASUSDT", "--at", "03:21:12", "--date", "2026-11-20"),
+            3,
+            "Neither the database nor the log knows of KASUSDT",
+        ),
+        (("KASUSDT", "--at", "2026-11-21T03:21:12", "--date", "2026-11-20"), 2, "--date goes with"),
+        (("KASUSDT", "--at", "0001-01-01T00:00:00"), 2, "is no time"),
+        (("", "--at", at), 2, "--symbol is empty"),
+    ):
+        ended = await posguard_beside("logs", "investigate", "--symbol", *slip, folder=tmp_path, **given)
+        assert (ended.code, said in ended.err) == (code, True), ended
 
 
 @pytest.mark.postgres
@@ -277,6 +304,7 @@ async def test_incident_1_is_the_synchronisers(world, log, bot_dsn, tmp_path):
     assert (ended.code, ended.err) == (0, ""), ended
     assert "HELD: synchroniser." in ended.out
     assert "Rows: #2548, #2549, inserted 3.756 s apart." in ended.out
+    assert ended.out.count("HELD: ") == 1
     assert "Open now: #2549." in ended.out
     (tmp_path / "bot.log.gz").write_bytes(gzip.compress(log["text"])[:-40])
     given["POSGUARD_LOG_SOURCES"] = json.dumps(

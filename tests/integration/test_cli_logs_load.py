@@ -80,6 +80,15 @@ def test_a_file_that_cannot_be_read_is_said_and_the_others_are_loaded(env, tmp_p
     assert alone.code == ExitCode.INCONCLUSIVE
 
 
+def test_a_file_that_is_no_log_is_not_counted_as_loaded(env, tmp_path):
+    (tmp_path / "rubbish.log").write_bytes(b"no line of a log\n" * 100)
+    words = ("logs", "load", "--source", "bot", "rubbish.log")
+    done = posguard(*words, folder=tmp_path, **env)
+    assert (done.code, "No line of rubbish.log begins" in done.err) == (ExitCode.INCONCLUSIVE, True)
+    write_rotated(tmp_path / "logs", LOG)
+    assert posguard(*words, str(tmp_path / "logs"), folder=tmp_path, **env).code == ExitCode.PARTLY
+
+
 def test_a_file_that_breaks_off_is_loaded_in_part_and_from_an_address_whole(env, tmp_path):
     data, truth = make_log(LOG)
     packed = gzip.compress(data)

@@ -47,4 +47,8 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path):
     posguard("logs", "analyze", "x", "--tz", "UTC", "--patterns", "mine.toml", folder=tmp_path).fails_with(
         3, "<symbl>"
     )
+    (tmp_path / "good.toml").write_text(EXAMPLE)
+    posguard("logs", "patterns", "--check", "good.toml", "x", "--tz", "Europe", folder=tmp_path).fails_with(
+        2, "'Europe' is no time zone"
+    )
     posguard("logs", "patterns", "bot.log", folder=tmp_path).fails_with(2, "--check")

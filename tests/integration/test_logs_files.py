@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
+import socket
 import threading
 
 import pytest
@@ -52,6 +55,28 @@ def test_no_log_there_is_said(tmp_path):
         files_of([str(tmp_path / "none.log")])
     with pytest.raises(LogError, match="cannot be read"):
         open_log(str(tmp_path))
+
+
+def test_what_may_not_be_read_is_said_and_is_no_bug(tmp_path):
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind(str(tmp_path / "bot.log"))
+        for processes in (1, 2):
+            with pytest.raises(LogError, match="cannot be read: No such device"):
+                list(extract([tmp_path / "bot.log"], SOURCE, processes=processes))
+
+
+class Failing(io.BytesIO):
+    """A disk that fails in the middle."""
+
+    def readinto(self, target) -> int:
+        if self.tell() > 1000:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readinto(memoryview(target)[:500])
+
+
+def test_a_disk_that_fails_in_the_middle_is_no_end_of_the_log():
+    with pytest.raises(LogError, match="bot.log cannot be read to its end: Input/output error"):
+        list(extract(["s3://bucket/bot.log"], SOURCE, opener=lambda _: Failing(TEXT)))
 
 
 FORMS = {

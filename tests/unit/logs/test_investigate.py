@@ -100,12 +100,19 @@ def test_the_incident_as_written_up():
 def test_nothing_known_leaves_all_open_that_a_line_would_decide():
     told = standing(Log(start=AT), facts(rows=()))
     decided = {name for name, one in told.items() if one.standing != "open"}
-    assert decided == {
-        "trigger",
-        "index missing or invalid",
-        "one create inserting twice",
-        "two tasks past one check",
-    }
+    assert decided == {"trigger", "index missing or invalid"}
+    assert all(one.missing for one in told.values() if one.standing == "open")
+
+
+def test_one_row_with_one_insert_was_not_inserted_twice():
+    told = log()
+    told.say(819, "created", module=ATOMIC, symbol="KASUSDT", position_id=275, pattern="created")
+    found = standing(told, facts(rows=(row(275, FIRST),)))
+    for name in ("one create inserting twice", "two tasks past one check"):
+        assert found[name].standing == "refuted", name
+    told.say(854, "created", module=ATOMIC, symbol="KASUSDT", position_id=276, pattern="created")
+    found = standing(told, facts(rows=(row(275, FIRST),)))
+    assert found["one create inserting twice"].standing == "open"
 
 
 def _second_process(told):
@@ -232,10 +239,125 @@ def test_a_process_that_ended_before_is_no_second_one():
 
 
 def test_a_created_line_of_the_caller_refutes_a_retry_and_the_repositorys_own_does_not():
-    for pattern, expected in (("record_created", "refuted"), ("insert_completed", "open")):
+    for pattern, module, expected in (
+        ("record_created", ATOMIC, "refuted"),
+        ("insert_completed", ATOMIC, "open"),
+        ("created", REPOSITORY, "open"),
+    ):
         told = log()
-        told.say(821, "created", module=REPOSITORY, symbol="KASUSDT", position_id=275, pattern=pattern)
-        assert standing(told, facts())["retry"].standing == expected, pattern
+        told.say(821, "created", module=module, symbol="KASUSDT", position_id=275, pattern=pattern)
+        assert standing(told, facts())["retry"].standing == expected, (pattern, module)
+
+
+def _by_the_synchroniser(told, *, calls):
+    """The signal's row at 819 ms, the synchroniser's 3 s later, an unrelated error between."""
+    if calls:
+        told.say(815, "inserting", module=REPOSITORY, symbol="KASUSDT", pattern="create_called")
+    told.say(819, "created", module=ATOMIC, symbol="KASUSDT", position_id=275, pattern="record_created")
+    told.say(2_000, "api_error", "rate limited", module="core.exchange_manager", level="ERROR")
+    told.say(3_500, "sync_started", module="core.position_synchronizer", exchange="bybit")
+    if calls > 1:
+        told.say(3_815, "inserting", module=REPOSITORY, symbol="KASUSDT", pattern="create_called")
+    told.say(3_816, "inserting", module=REPOSITORY, symbol="KASUSDT", pattern="insert")
+    told.say(3_820, "sync_added", module="core.position_synchronizer", symbol="KASUSDT")
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_the_synchronisers_row_is_no_second_one_of_the_open(calls):
+    told = log()
+    _by_the_synchroniser(told, calls=calls)
+    later = row(276, FIRST + timedelta(seconds=3))
+    found = standing(told, facts(rows=(row(275, FIRST), later)))
+    assert {name for name, one in found.items() if one.standing == "held"} == {"synchroniser"}
+    for name in ("retry", "create called twice", "one create inserting twice", "two tasks past one check"):
+        assert found[name].standing == "refuted", name
+
+
+def test_a_pass_that_began_before_and_is_not_over_leaves_the_synchroniser_open():
+    told = log()
+    told.say(-39_000, "sync_started", module="core.position_synchronizer", exchange="bybit")
+    assert standing(told, facts())["synchroniser"].standing == "open"
+    told.say(-31_000, "sync_completed", module="core.position_synchronizer")
+    assert standing(told, facts())["synchroniser"].standing == "refuted"
+
+
+def test_a_log_that_ends_before_refutes_no_second_process():
+    told = log()
+    told.events = [e for e in told.events if e.at < AT - timedelta(minutes=30)]
+    found = standing(told, facts())
+    for name in ("second process", "lock key that differs between processes"):
+        assert found[name].standing == "open", name
+
+
+def test_the_lock_of_one_host_says_nothing_of_another():
+    told, other = log(), Log("other", start=AT)
+    other.say(-3_500_000, "process_started", module="main", fields={"pid": "7"})
+    other.say(-3_499_990, "process_lock", module="main", fields={"pid": "7", "lock": "acquired"})
+    told.events += other.events
+    assert standing(told, facts())["second process"].standing == "held"
+    told, other = log(), Log("other", start=AT)
+    other.say(-3_500_000, "saved", symbol="BTCUSDT")
+    told.events += other.events
+    assert standing(told, facts())["second process"].standing == "open"
+
+
+def test_inserts_in_two_logs_are_two_processes_or_one_that_writes_both():
+    told, other = log(), Log("other", start=AT)
+    told.say(819, "created", module=ATOMIC, symbol="KASUSDT", position_id=275, pattern="created")
+    other.say(854, "created", module=ATOMIC, symbol="KASUSDT", position_id=276, pattern="created")
+    told.events += other.events
+    assert standing(told, facts())["second process"].standing == "open"
+
+
+def test_a_row_on_another_exchange_is_another_position():
+    elsewhere = row(277, SECOND, exchange="Binance", exchange_bytes=b"Binance".hex())
+    told = log()
+    told.events.sort(key=lambda e: e.at)
+    case = make_case(
+        told.events, facts(rows=(row(275, FIRST), elsewhere)), Scope("", "KASUSDT"), AT, timedelta(minutes=2)
+    )
+    assert ([r.id for r in case.rows], [r.id for r in case.elsewhere], case.exchange) == (
+        [275],
+        [277],
+        "bybit",
+    )
+    by_name = {one.name: one for one in investigate(case).hypotheses}
+    assert by_name["symbol not byte-equal"].standing == "open"
+
+
+def test_two_opens_on_two_exchanges_are_no_parallel_signals():
+    told = log()
+    told.say(-5_000, "signal", module="core.signal_processor", symbol="KASUSDT", exchange="binance")
+    told.say(-4_900, "opening", module=ATOMIC, symbol="KASUSDT")
+    told.say(163, "signal", module="core.signal_processor", symbol="KASUSDT", exchange="bybit")
+    assert standing(told, facts())["parallel signals"].standing == "open"
+
+
+GUARD = UniqueIndexFact(
+    "posguard_one_open_position",
+    True,
+    "CREATE UNIQUE INDEX posguard_one_open_position ON monitoring.positions USING btree (lower((btrim((exchange)::text) COLLATE "
+    "\"C\")), account, upper((translate(split_part((symbol)::text, ':'::text, 1), '/_-'::text, ''::text) COLLATE \"C\")), "
+    "position_side) WHERE ((COALESCE(status, ''::character varying))::text <> ALL ((ARRAY['closed'::character varying])::text[]))",
+)
+
+
+@pytest.mark.parametrize(
+    ("index", "expected", "narrow"),
+    [
+        (NARROW, "refuted", True),
+        (GUARD, "refuted", False),
+        (
+            replace(NARROW, definition=NARROW.definition.replace("exchange)", "exchange, opened_at)")),
+            "held",
+            False,
+        ),
+        (replace(NARROW, definition=NARROW.definition.replace("active", "closed")), "held", False),
+    ],
+)
+def test_what_an_index_keeps_apart(index, expected, narrow):
+    found = standing(log(), facts(indexes=(index,)))["index missing or invalid"]
+    assert (found.standing, "status active alone" in found.why) == (expected, narrow)
 
 
 def test_the_clocks_are_compared_by_the_rows_that_both_name():

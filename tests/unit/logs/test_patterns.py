@@ -71,6 +71,17 @@ def test_a_pattern_of_ones_own_comes_before_the_shipped_ones(tmp_path):
     assert len(patterns) == len(PATTERNS) + 1
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\nTraceback (most recent call last):\n"])
+def test_a_dollar_is_the_end_of_the_line_wherever_the_record_stands(end, tmp_path):
+    own = write(tmp_path / "own.toml", literal="Maker gone", regex="^Maker gone: (?P<why>[a-z$]+)$")
+    patterns = load_patterns(own)
+    header = "2025-10-22 22:50:45,914 - m - INFO - "
+    text = f"{header}Maker gone: tired${end}{header}Maker gone: tired of it{end}{header}New order placed: 77{end}"
+    gone, order = scan(text, Finder(patterns))
+    assert gone[4][gone[3] + patterns[gone[2]].regex.groupindex["why"] - 1] == b"tired$"
+    assert order[4][order[3] + patterns[order[2]].regex.groupindex["order_id"] - 1] == b"77"
+
+
 def test_a_pattern_of_a_shipped_name_replaces_it_in_its_place(tmp_path):
     patterns = load_patterns(write(tmp_path / "own.toml", name="created"))
     assert [pattern.name for pattern in patterns] == [pattern.name for pattern in PATTERNS]
