@@ -1,7 +1,7 @@
 """The sender: what waits in the outbox into messages, the messages to their receivers, and what became of each.
 
-At least once: a message is claimed by lease, sent, and then marked. Who dies in between loses the lease to time, and the
-message goes out again under its key. Several senders may run at once.
+At least once: a message is claimed by lease, sent, and then marked. The lease is renewed for as long as its sender lives; who dies
+in between loses it to time, and the message goes out again under its key. Several senders may run at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import structlog
 
 from posguard.alerts import channels
 from posguard.alerts.routing import delay, drafts, gathered
-from posguard.errors import RetryableError
+from posguard.errors import PosguardError, RetryableError
 from posguard.model.alert import overdue, overdue_ended
 from posguard.postgres import alerts as outbox
 
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Longer than all tries of one message take, and so short that what a dead sender held goes out within two minutes.
-LEASE = timedelta(seconds=90)
+# A living sender renews its leases, whatever its tries take, so that a lease can be short: what a dead one held goes out well
+# within a minute.
+LEASE = timedelta(seconds=30)
+_RENEWALS = 3
 _AT_ONCE = 8
 # Seconds between two passes of the service: with the widest window an alert still goes out within a minute.
 PACE = 5.0
@@ -117,16 +120,38 @@ async def deliver(
             claimed = await outbox.claim(connection, by_name, owner=owner, lease=lease, limit=_AT_ONCE)
         if not claimed:
             return done
-        tried = await asyncio.gather(
-            *(_one(db, by_name[message.route], message, owner=owner, send=send) for message in claimed),
-            return_exceptions=True,  # a database that breaks under one must not cut the others off in the middle
-        )
+        async with _held(db, [message.id for message in claimed], owner, lease):
+            tried = await asyncio.gather(
+                *(_one(db, by_name[message.route], message, owner=owner, send=send) for message in claimed),
+                return_exceptions=True,  # a database that breaks under one must not cut the others off in the middle
+            )
         for one in tried:
             if isinstance(one, BaseException):
                 raise one
             if say is not None:
                 say(one)
             done.append(one)
+
+
+@asynccontextmanager
+async def _held(db: Database, ids: Sequence[int], owner: str, lease: timedelta) -> AsyncIterator[None]:
+    """Renews the leases of messages while they are sent; where the database cannot be asked they run out, as if we had died."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(lease.total_seconds() / _RENEWALS)
+            try:
+                async with db.connection() as connection:
+                    await outbox.renew(connection, ids, owner=owner, lease=lease)
+            except PosguardError as error:
+                log.warning("lease_not_renewed", error=type(error).__name__)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
 
 
 async def _one(db: Database, route: AlertRoute, message: Message, *, owner: str, send: Send) -> Tried:

@@ -144,6 +144,11 @@ async def claim(
     return sorted(claimed, key=lambda one: (one.severity.rank, one.id))
 
 
+async def renew(connection: Any, ids: Collection[int], *, owner: str, lease: timedelta) -> None:
+    """Holds the messages that the caller still leases for `lease` from now on."""
+    await queries("alerts").renew(connection, ids=list(ids), owner=owner, lease=lease)
+
+
 async def alerts_of(connection: Any, message_id: int, limit: int) -> list[WaitingAlert]:
     """What a message tells of, at most `limit` of it: the worst first, beginnings before ends."""
     found = queries("alerts").alerts_of(connection, message_id=message_id, limit=limit)

@@ -17,7 +17,7 @@ import stamina
 
 from posguard.alert_route import AlertRoute
 from posguard.alerts import channels
-from posguard.alerts.deliver import check_deadline, deliver, keep_sending, put_together, send_all
+from posguard.alerts.deliver import PACE, check_deadline, deliver, keep_sending, put_together, send_all
 from posguard.errors import DatabaseUnavailableError
 from posguard.model.finding import Severity
 from posguard.postgres import alerts as outbox
@@ -270,6 +270,10 @@ async def test_a_sender_killed_between_sending_and_marking_sends_again_under_the
     os.kill(sender.pid, signal.SIGKILL)
     assert await sender.wait() == -signal.SIGKILL
     webhook.hold = None
+    (left,) = await sql(db, "SELECT lease_until - clock_timestamp() AS lease FROM posguard.alert_messages")
+    assert left["lease"] + timedelta(seconds=PACE) < timedelta(seconds=40), (
+        "goes out within a minute of the death"
+    )
     assert await send(db, hook_route(webhook)) == []  # the lease of the dead one still stands
     await due(db)
     (again,) = await send(db, hook_route(webhook))
@@ -277,6 +281,25 @@ async def test_a_sender_killed_between_sending_and_marking_sends_again_under_the
     assert len(webhook.keys) == 2
     assert len(set(webhook.keys)) == 1
     assert webhook.bodies[0] == webhook.bodies[1]
+
+
+async def test_a_sender_that_lives_keeps_its_lease_however_long_a_receiver_takes(db, webhook):
+    webhook.hold = asyncio.Event()
+    route = hook_route(webhook)
+    await put(db, one())
+    await put_together(db, (route,))
+    lease = timedelta(seconds=3)
+    sending = asyncio.create_task(deliver(db, [route], owner="slow", lease=lease))
+    await webhook.arrived.wait()
+    (claimed,) = await messages(db)
+    async with asyncio.timeout(60):
+        while (await messages(db))[0]["lease_until"] < claimed["lease_until"] + lease:
+            assert await deliver(db, [route], owner="quick") == []
+            await asyncio.sleep(0.1)
+    webhook.hold.set()
+    (tried,) = await sending
+    assert tried.sent
+    assert len(webhook.keys) == 1
 
 
 async def test_who_lost_the_lease_marks_nothing(db, webhook):

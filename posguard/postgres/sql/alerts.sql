@@ -100,6 +100,10 @@ WHERE m.id IN (
 )
 RETURNING m.*;
 
+-- name: renew!
+UPDATE posguard.alert_messages SET lease_until = clock_timestamp() + :lease::interval
+WHERE id = ANY(:ids::bigint []) AND lease_owner = :owner;
+
 -- name: alerts_of
 -- What a message tells of, the worst first, beginnings before ends; later: what the newest alert of its topic says, where it is another.
 SELECT
