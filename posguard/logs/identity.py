@@ -10,16 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
+from itertools import islice
+from operator import eq
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from posguard.model.log_event import LogColumns
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from posguard.model.log_event import LogEvent
 
 # Equal records further apart than this are another sight of the same ones: a file in which a stretch of log stands twice.
 # It allows for lines that stand a little out of order.
 TOGETHER = timedelta(seconds=2)
+# So many records are looked at together: enough to be quick, and few enough to lie near the processor meanwhile.
+STRETCH = 2000
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -52,48 +58,83 @@ def content_hash(event: Said) -> bytes:
 
     Only that line: the lines below it may still be on their way, or lie in the next file where a set is cut between them.
     """
-    text = event.message
-    line = text.partition("\n")[0].rstrip()
-    if not line:
-        line = next((one.rstrip() for one in text.split("\n") if one.strip()), "")
-    said = f"{event.level}\x1f{event.module}\x1f{line}"
-    return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return _hashes((event.level,), (event.module,), (event.message,))[0]
+
+
+def _hashes(levels: Sequence[str], modules: Sequence[str], messages: Sequence[str]) -> list[bytes]:
+    """What content_hash says of each."""
+    lines = [_first_line(one) if "\n" in one else one.rstrip() for one in messages]
+    said = [
+        f"{level}\x1f{module}\x1f{line}" for level, module, line in zip(levels, modules, lines, strict=True)
+    ]
+    return [blake2b(one.encode("utf-8", "surrogatepass"), digest_size=16).digest() for one in said]
+
+
+def _first_line(text: str) -> str:
+    return next((line for one in text.split("\n") if (line := one.rstrip())), "")
+
+
+class Identifier:
+    """Gives the records of one file their identity, stretch by stretch; every record must be given, in the file's order.
+
+    Memory does not grow with the file.
+    """
+
+    def __init__(self) -> None:
+        self._last_offset = -1
+        self._present: datetime | None = None
+        self._newest = _EARLIEST
+        # how many equal records each of the last moments has, less one; the oldest first but for a little disorder
+        self._recent: dict[datetime, dict[bytes, int]] = {}
+
+    def records(self, events: list[LogEvent]) -> list[LogEvent]:
+        """The records of a stretch of events: what two patterns know of one record is one record, the first one's."""
+        if not events:
+            return events
+        offsets = [self._last_offset, *[event.offset for event in events]]
+        self._last_offset = offsets[-1]
+        if any(map(eq, offsets, offsets[1:])):
+            return [event for event, last in zip(events, offsets, strict=False) if event.offset != last]
+        return events
+
+    def contents(self, records: LogColumns) -> tuple[list[bytes], list[int]]:
+        """The content hash and the ordinal of each record of a stretch."""
+        hashes = _hashes(records.level, records.module, records.message)
+        return hashes, self._ordinals(records.at, hashes)
+
+    def _ordinals(self, times: Sequence[datetime], hashes: Sequence[bytes]) -> list[int]:
+        ordinals: list[int] = []
+        recent, present, newest = self._recent, self._present, self._newest
+        counts = recent[present] if present is not None else {}
+        for at, said in zip(times, hashes, strict=True):
+            if at != present:
+                present = at
+                if at > newest:
+                    newest = at
+                    counts = recent[at] = {}
+                elif newest - at > TOGETHER:  # the log begins anew in the middle of the file
+                    newest = at
+                    recent = {}
+                    counts = recent[at] = {}
+                else:
+                    counts = recent.setdefault(at, {})
+            ordinal = counts.get(said, -1) + 1
+            counts[said] = ordinal
+            ordinals.append(ordinal)
+        # what is too far back to be the same sight is forgotten: a record of that time would begin the log anew
+        self._recent = {at: counts for at, counts in recent.items() if newest - at <= TOGETHER}
+        self._present, self._newest = present, newest
+        return ordinals
 
 
 def identified(events: Iterable[LogEvent]) -> Iterator[tuple[Identity, LogEvent]]:
-    """Each record of a file with its identity, in the file's order; the whole file must be given, not a part of it.
-
-    What two patterns know of one record is one record, the first one's. Memory does not grow with the file.
-    """
-    recent: dict[datetime, dict[bytes, int]] = {}
-    counts: dict[bytes, int] = {}
-    present, newest, last_offset = None, _EARLIEST, -1
-    for event in events:
-        if event.offset == last_offset:
-            continue
-        last_offset = event.offset
-        at = event.at
-        if at != present:
-            present = at
-            if at > newest:
-                if at - newest > TOGETHER:
-                    recent = {}
-                else:
-                    _forget(recent, at)
-                newest = at
-            elif newest - at > TOGETHER:  # the log begins anew in the middle of the file
-                recent, newest = {}, at
-            counts = recent.setdefault(at, {})
-        said = content_hash(event)
-        ordinal = counts.get(said, -1) + 1
-        counts[said] = ordinal
-        yield Identity(at, said, ordinal), event
-
-
-def _forget(recent: dict[datetime, dict[bytes, int]], newest: datetime) -> None:
-    """Forgets the times that are too far back to be the same sight; the oldest come first but for a little disorder."""
-    while recent and newest - next(iter(recent)) > TOGETHER:
-        del recent[next(iter(recent))]
+    """Each record of a file with its identity, in the file's order; the whole file must be given, not a part of it."""
+    identifier, coming = Identifier(), iter(events)
+    while stretch := list(islice(coming, STRETCH)):
+        records = identifier.records(stretch)
+        columns = LogColumns.of(records)
+        named = zip(columns.at, *identifier.contents(columns), strict=True)
+        yield from zip(map(Identity._make, named), records, strict=True)
 
 
 class Edge(StrEnum):

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from posguard.errors import LogError
-from posguard.logs.load import Loaded, LogFile, Wanted, load_file
+from posguard.logs.load import Loaded, LogFile, load_file
 from posguard.logs.race_findings import race_findings
 from posguard.logs.readings import FileReading, look_at
+from posguard.logs.sieve import Wanted
 from posguard.postgres import logevents, logfiles, lograces, runs
 
 if TYPE_CHECKING:

@@ -9,46 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from posguard.logs.identity import TOGETHER, Edge, EdgeSight, Identity, edge_of, identified, records_at_edge
+from posguard.logs.identity import Edge, EdgeSight, Identity, edge_of, records_at_edge
 from posguard.logs.rarely import rarely_collected
-from posguard.model.log_event import LogEvent
+from posguard.logs.sieve import EARLIEST, LATEST, Sieve, Wanted, is_last
 from posguard.postgres import logevents, logfiles
 from posguard.postgres.logevents import Row, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from posguard.logs.sieve import Interval, Reading, Told
     from posguard.postgres.pool import Database
 
-BATCH = 10_000
 # A clock that runs ahead is believed so far; what lies beyond is a broken date.
 AHEAD = timedelta(days=1)
 _TRIES = 3
-Interval = tuple[datetime, datetime]
-Told = tuple[Identity, LogEvent]
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
-_LATEST = datetime.max.replace(tzinfo=UTC)
-
-
-class Reading(Protocol):
-    """One file as it is read: its events in order, and once they have been read, what the whole of it was.
-
-    `first_at` and `last_at` are the times of its first and last record, whether an event or not; `bytes_read` are its bytes
-    uncompressed. A record whose line breaks off at the end is not among its events.
-    """
-
-    first_at: datetime | None
-    last_at: datetime | None
-    bytes_read: int
-    bytes_skipped: int
-
-    def __iter__(self) -> Iterator[LogEvent]:
-        """The events, in the order of the file; each call reads anew."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +38,6 @@ class LogFile:
     path: str
     head_hash: bytes
     size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which records of a file a load takes.
-
-    Without an interval all of them; with one those in it, and the late lines: those in stretches that were `covered` before,
-    where no load has read yet (from the byte `read_up_to` on).
-    """
-
-    interval: Interval | None = None
-    covered: Sequence[Interval] = ()
-    read_up_to: int = 0
-
-    def takes(self, event: LogEvent) -> bool:
-        """Whether the load takes an event."""
-        if self.interval is None or self.interval[0] <= event.at < self.interval[1]:
-            return True
-        return event.offset >= self.read_up_to and any(start <= event.at < end for start, end in self.covered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +105,7 @@ async def load_file(
         known = await logfiles.read_up_to(connection, file.source, file.head_hash) > 0
     added = 0
     for _ in range(_TRIES):
-        sieve = _Sieve(file_id, wanted, oldest=now - retention, newest=now + AHEAD)
+        sieve = Sieve(file_id, wanted, oldest=now - retention, newest=now + AHEAD)
         async with db.connection() as connection:
             sieve.incomplete = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
         with rarely_collected():
@@ -162,8 +122,8 @@ async def load_file(
         new_events=added,
         refused=sieve.refused,
         oldest_refused=sieve.oldest_refused,
-        earliest=sieve.earliest if sieve.earliest < _LATEST else None,
-        latest=sieve.latest if sieve.latest > _EARLIEST else None,
+        earliest=sieve.earliest if sieve.earliest < LATEST else None,
+        latest=sieve.latest if sieve.latest > EARLIEST else None,
         taken=(sieve.since, sieve.until) if sieve.events else None,
         bytes_read=reading.bytes_read,
         bytes_skipped=reading.bytes_skipped,
@@ -187,99 +147,8 @@ async def load_file(
     return found
 
 
-@dataclass(slots=True)
-class _Sieve:
-    """Sorts the records of one file: what can go in at once, and what is held back for the end."""
-
-    file_id: int
-    wanted: Wanted
-    oldest: datetime
-    newest: datetime
-    incomplete: set[Identity] = field(default_factory=set)
-    events: int = 0
-    refused: int = 0
-    oldest_refused: datetime | None = None
-    earliest: datetime = _LATEST
-    latest: datetime = _EARLIEST
-    since: datetime = _LATEST
-    until: datetime = _EARLIEST
-    held: list[Told] = field(default_factory=list)
-
-    def batches(self, reading: Reading) -> Iterator[list[Row]]:
-        """The rows that can go in at once; afterwards `held` has the rest: both ends, and what is known in part."""
-        first: datetime | None = None
-        waiting: list[Told] = []
-        takes = None if self.wanted.interval is None else self.wanted.takes
-        oldest, newest, incomplete, hold = self.oldest, self.newest, self.incomplete, self.held.append
-        earliest, latest = self.earliest, self.latest
-        for one in identified(reading):
-            identity, event = one
-            at = identity[0]
-            latest = max(latest, at)
-            earliest = min(earliest, at)
-            if takes is not None and not takes(event):
-                continue
-            if not oldest <= at <= newest:
-                self._refuse(at)
-                continue
-            first = first or at
-            if at == first or (incomplete and identity in incomplete):
-                hold(one)
-                continue
-            waiting.append(one)
-            if len(waiting) >= BATCH and (ready := _settled(waiting)):
-                yield self._rows(waiting[:ready])
-                del waiting[:ready]
-        self.earliest, self.latest = earliest, latest
-        inside: list[Told] = []
-        for one in waiting:
-            at_end = edge_of(one[0].at, _first(reading), _last(reading)) or _is_last(one[1], reading)
-            (self.held if at_end else inside).append(one)
-        self._count(self.held)
-        if inside:
-            yield self._rows(inside)
-
-    def _refuse(self, at: datetime) -> None:
-        self.refused += 1
-        self.oldest_refused = min(at, self.oldest_refused or at)
-
-    def _rows(self, found: list[Told]) -> list[Row]:
-        self._count(found)
-        return [row_of(event, identity[1], identity[2], self.file_id) for identity, event in found]
-
-    def _count(self, found: list[Told]) -> None:
-        self.events += len(found)
-        times = [identity[0] for identity, _ in found]
-        self.since = min(self.since, *times, _LATEST)
-        self.until = max(self.until, *times, _EARLIEST)
-
-
-def _settled(waiting: list[Told]) -> int:
-    """How many of the waiting can go: all but the last moments, which may turn out to be the end of the file.
-
-    A burst that is longer than those moments goes all the same before it fills memory.
-    """
-    newest = waiting[-1][0].at
-    ready = len(waiting)
-    while ready and abs(newest - waiting[ready - 1][0].at) <= TOGETHER:
-        ready -= 1
-    return ready or (len(waiting) if len(waiting) >= 4 * BATCH else 0)
-
-
-def _first(reading: Reading) -> datetime:
-    return reading.first_at or _LATEST
-
-
-def _last(reading: Reading) -> datetime:
-    return reading.last_at or _EARLIEST
-
-
-def _is_last(event: LogEvent, reading: Reading) -> bool:
-    return event.offset + event.size >= reading.bytes_read
-
-
 async def _bulk(
-    db: Database, sieve: _Sieve, reading: Reading, progress: Callable[[int], None], *, known: bool
+    db: Database, sieve: Sieve, reading: Reading, progress: Callable[[int], None], *, known: bool
 ) -> int:
     """Loads batch after batch, reading the next one while the server takes this one; returns how many rows were new.
 
@@ -290,15 +159,16 @@ async def _bulk(
     batches = sieve.batches(reading)
     upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
     try:
-        while (rows := await upcoming) is not None:
+        while (batch := await upcoming) is not None:
             upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
-            await _make_partitions(db, rows, months)
-            if not known and await logevents.add_new(db, rows):
-                added += len(rows)
+            await _make_partitions(db, batch.months - months)
+            months |= batch.months
+            if not known and await logevents.add_new(db, batch.rows):
+                added += len(batch.rows)
             else:
                 known = True
-                added += await logevents.add_missing(db, rows)
-            progress(rows[-1].file_offset + rows[-1].file_size)
+                added += await logevents.add_missing(db, batch.rows)
+            progress(batch.end)
     finally:
         # a thread cannot be cancelled: it ends its batch, and only then may the file be closed
         await asyncio.wait([upcoming])
@@ -307,27 +177,26 @@ async def _bulk(
     return added
 
 
-async def _make_partitions(db: Database, rows: Sequence[Row], known: set[tuple[int, int]]) -> None:
-    wanted = {(row.at.year, row.at.month) for row in rows} - known
-    for year, month in sorted(wanted):
+async def _make_partitions(db: Database, months: Collection[tuple[int, int]]) -> None:
+    for year, month in sorted(months):
         async with db.connection() as connection:
             await logevents.make_partition(connection, datetime(year, month, 1, tzinfo=UTC))
-    known |= wanted
 
 
-async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) -> tuple[int, bool]:
+async def _ends(db: Database, file: LogFile, sieve: Sieve, reading: Reading) -> tuple[int, bool]:
     """Loads what was held back; returns how many rows were new, and False where another load has meanwhile left
     something incomplete that this file may have whole.
     """
     edges: dict[tuple[Edge, datetime, bytes], list[Told]] = defaultdict(list)
     rows: list[Row] = []
+    first_at, last_at = reading.first_at or LATEST, reading.last_at or EARLIEST
     for identity, event in sieve.held:
-        last = _is_last(event, reading)
-        edge = edge_of(identity.at, _first(reading), _last(reading))
+        last = is_last(event, reading)
+        edge = edge_of(identity.at, first_at, last_at)
         rows.append(row_of(event, identity.content_hash, identity.ordinal, sieve.file_id, complete=not last))
         if edge:
             edges[edge, identity.at, identity.content_hash].append((identity, event))
-    await _make_partitions(db, rows, set())
+    await _make_partitions(db, {(row.at.year, row.at.month) for row in rows})
     async with db.transaction() as connection:
         await logevents.take_source_turn(connection, file.source)
         seen = [
@@ -344,10 +213,10 @@ async def _ends(db: Database, file: LogFile, sieve: _Sieve, reading: Reading) ->
         left = {Identity(*one) for one in await logevents.incomplete(connection, file.source)}
     mine = {Identity(row.at, row.content_hash, row.ordinal) for row in rows if not row.complete}
     foreign = left - sieve.incomplete - mine
-    return added, not any(_first(reading) <= one.at <= _last(reading) for one in foreign)
+    return added, not any(first_at <= one.at <= last_at for one in foreign)
 
 
-def _filled_up(sieve: _Sieve, found: Sequence[Told], count: int) -> list[Row]:
+def _filled_up(sieve: Sieve, found: Sequence[Told], count: int) -> list[Row]:
     """The rows beyond this file's own ones that make up the count: equal records, of which another file has some."""
     identity, event = found[-1]
     own = {identity.ordinal for identity, _ in found}

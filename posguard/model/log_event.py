@@ -1,11 +1,11 @@
 """One thing that the bot's log says happened: what every part that reads logs hands to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Category(StrEnum):
@@ -107,3 +107,41 @@ class LogEvent(NamedTuple):
     latency_ms: float | None = None
     fields: Mapping[str, str] = _NOTHING
     path: str = ""
+
+
+class LogColumns(NamedTuple):
+    """Many events side by side: all their times, all their kinds and so on, each in the order of the events.
+
+    What is asked of a column at once is asked in a fraction of the time that it takes event by event.
+    """
+
+    at: tuple[datetime, ...]
+    kind: tuple[str, ...]
+    category: tuple[Category, ...]
+    level: tuple[str, ...]
+    module: tuple[str, ...]
+    message: tuple[str, ...]
+    source: tuple[str, ...]
+    offset: tuple[int, ...]
+    size: tuple[int, ...]
+    pattern: tuple[str, ...]
+    symbol: tuple[str | None, ...]
+    exchange: tuple[str | None, ...]
+    side: tuple[str | None, ...]
+    status: tuple[str | None, ...]
+    position_id: tuple[int | None, ...]
+    order_id: tuple[str | None, ...]
+    quantity: tuple[Decimal | None, ...]
+    price: tuple[Decimal | None, ...]
+    latency_ms: tuple[float | None, ...]
+    fields: tuple[Mapping[str, str], ...]
+    path: tuple[str, ...]
+
+    @classmethod
+    def of(cls, events: Sequence[LogEvent]) -> Self:
+        """The columns of some events; empty ones of none."""
+        return cls._make(zip(*events, strict=True) if events else ((),) * len(cls._fields))
+
+    def events(self) -> list[LogEvent]:
+        """The events again."""
+        return [LogEvent._make(one) for one in zip(*self, strict=True)]

@@ -31,12 +31,12 @@ QUARTER = timedelta(days=90)
 CHILD = """
 import asyncio, sys
 from datetime import timedelta
-from posguard.logs import load
+from posguard.logs import sieve
 from posguard.logs.ingest import ingest_file
 from posguard.postgres.pool import Database
 from posguard.settings import LogSource
 
-load.BATCH = 60
+sieve.BATCH = 60
 
 async def main(dsn, *paths):
     async with await Database.open(dsn) as db:
