@@ -82,7 +82,6 @@ class Identifier:
 
     def __init__(self) -> None:
         self._last_offset = -1
-        self._present: datetime | None = None
         self._newest = _EARLIEST
         # how many equal records each of the last moments has, less one; the oldest first but for a little disorder
         self._recent: dict[datetime, dict[bytes, int]] = {}
@@ -104,8 +103,8 @@ class Identifier:
 
     def _ordinals(self, times: Sequence[datetime], hashes: Sequence[bytes]) -> list[int]:
         ordinals: list[int] = []
-        recent, present, newest = self._recent, self._present, self._newest
-        counts = recent[present] if present is not None else {}
+        recent, newest = self._recent, self._newest
+        present, counts = None, {}
         for at, said in zip(times, hashes, strict=True):
             if at != present:
                 present = at
@@ -123,7 +122,7 @@ class Identifier:
             ordinals.append(ordinal)
         # what is too far back to be the same sight is forgotten: a record of that time would begin the log anew
         self._recent = {at: counts for at, counts in recent.items() if newest - at <= TOGETHER}
-        self._present, self._newest = present, newest
+        self._newest = newest
         return ordinals
 
 
