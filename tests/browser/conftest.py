@@ -21,6 +21,28 @@ CHROMIUM = os.environ.get("POSGUARD_CHROMIUM") or next(
 SHOTS = os.environ.get("POSGUARD_SCREENSHOTS")
 
 
+# Once the document is there in whole, its style sheet and fonts included: what is measured before that is a page on its way.
+LOADED = """async () => {
+    if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done, {once: true}));
+    await document.fonts.ready;
+}"""
+# All places at one moment: a frame may change its width while they are asked for one by one.
+PLACES = (
+    """(root, part) => [...root.querySelectorAll(part)].map(one => one.getBoundingClientRect().toJSON())"""
+)
+
+
+def loaded(there):
+    """Waits for an element that only the page in question has, and then until that page is there in whole."""
+    there.wait_for()
+    there.evaluate(LOADED)
+
+
+def places(root, part):
+    """Where the parts of an element stand, read at one moment."""
+    return root.evaluate(PLACES, part)
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:

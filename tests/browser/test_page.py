@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from playwright.sync_api import Error
+from playwright.sync_api import Error, expect
 
 from posguard.demo.record import TRUTH
 from posguard.demo.truth import compare, read_truth
 from posguard.postgres import findings, results
 from posguard.postgres.pool import Database
 from posguard.simulator.client import SimulatorControl
+from tests.browser.conftest import loaded, places
 
 FRAME = "iframe[title='Data quality']"
 PATHS = (
@@ -45,7 +46,7 @@ def opened(page, site):
     page.goto(site.url)
     page.get_by_role("link", name="Data quality").first.click()
     frame = page.frame_locator(FRAME)
-    frame.locator("h1").wait_for()
+    loaded(frame.locator("h1"))
     return frame
 
 
@@ -105,7 +106,7 @@ def test_what_is_not_there_is_said_and_odd_questions_do_no_harm(site):
 def test_from_the_navigation_to_the_rows_of_a_finding(demo, site, visit, shot):
     page = visit()
     frame = opened(page, site)
-    assert frame.get_by_text("DEMO DATA").is_visible()
+    expect(frame.get_by_text("DEMO DATA")).to_be_visible()
     assert frame.locator(".hero .light").inner_text() == "CRITICAL"
     assert frame.locator(".chip", has_text="simulator").count() == 2
     shot(page, "overview")
@@ -114,12 +115,12 @@ def test_from_the_navigation_to_the_rows_of_a_finding(demo, site, visit, shot):
     )
     duplicate.locator("summary").click()
     table = duplicate.locator("table.sides")
-    assert table.locator("th", has_text="row #275").is_visible()
-    assert table.locator("th", has_text="row #276").is_visible()
+    expect(table.locator("th", has_text="row #275")).to_be_visible()
+    expect(table.locator("th", has_text="row #276")).to_be_visible()
     assert "posguard cleanup duplicates --symbol KASUSDT --exchange bybit" in duplicate.inner_text()
     shot(page, "rows")
     duplicate.get_by_role("link", name="Finding").click()
-    frame.get_by_role("heading", name="Life").wait_for()
+    loaded(frame.get_by_role("heading", name="Life"))
     assert frame.locator(".life li").first.inner_text().split("UTC ")[1].startswith("found")
     page.wait_for_url("**/plugin/posguard/posguard/findings/*")
     page.reload()  # the address leads back to the same finding
@@ -168,9 +169,9 @@ def test_the_tab_on_the_dag_run_shows_that_run(demo, site, visit, shot):
     # by its address: the navigation has a link of the same name, which may be there first
     page.locator("a[href*='/runs/']").filter(has_text="Data quality").click()
     frame = page.frame_locator(FRAME)
-    frame.locator("h1").wait_for()
+    loaded(frame.locator("h1"))
     assert frame.locator("h1").inner_text().startswith("Run 1,")
-    assert frame.get_by_text(demo.run_id).is_visible()
+    expect(frame.get_by_text(demo.run_id)).to_be_visible()
     shot(page, "dag-run")
 
 
@@ -216,8 +217,9 @@ def test_world_and_age_stay_in_sight_while_scrolling(site, visit):
     for width in (390, 1280):
         page = direct(visit(width=width, height=800), site)
         page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-        for chip in page.locator(".always .chip").all():
-            box = chip.bounding_box()
+        boxes = places(page.locator(".always"), ".chip")
+        assert boxes
+        for box in boxes:
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= 800
 
@@ -228,7 +230,7 @@ def test_the_keyboard_is_enough(site, visit):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.locator("details.finding summary").first.focus()
     page.keyboard.press("Enter")
-    assert page.locator("details.finding").first.get_attribute("open") is not None
+    expect(page.locator("details.finding").first).to_have_attribute("open", "")
 
 
 def test_an_inconclusive_venue_is_grey_and_the_last_complete_run_stays_in_sight(demo, site, visit, shot):

@@ -11,11 +11,13 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 import pytest
+from playwright.sync_api import expect
 
 from posguard.postgres import plans, runs
 from posguard.postgres.pool import Database
 from posguard.postgres.roles import roles_sql
 from posguard.simulator.defaults import TRADE_KEY, TRADE_SECRET
+from tests.browser.conftest import loaded
 from tests.fixtures.known import AT
 from tests.fixtures.plans import plan, row_line
 
@@ -99,9 +101,9 @@ def test_the_trigger_form_is_usable_and_without_a_code_makes_a_plan(site, visit,
     page.locator("#element_confirm").wait_for()
     dialog = page.get_by_role("dialog")
     for words in ("Confirm code", "Least age in hours", "Empty: a plan is made and nothing changes"):
-        assert dialog.get_by_text(words).first.is_visible(), words
+        expect(dialog.get_by_text(words).first).to_be_visible()
     shot(page, "trigger-form", full_page=True)
-    assert page.get_by_test_id("trigger-dag-submit").is_enabled()
+    expect(page.get_by_test_id("trigger-dag-submit")).to_be_enabled()
     before = {run["dag_run_id"] for run in newest(site)}
     page.get_by_test_id("trigger-dag-submit").click()
     (run,) = until(page, lambda: newest(site), lambda runs: {r["dag_run_id"] for r in runs} - before)
@@ -110,10 +112,10 @@ def test_the_trigger_form_is_usable_and_without_a_code_makes_a_plan(site, visit,
     page.goto(f"{site.url}/dags/posguard_cleanup/runs/{quote(run['dag_run_id'], safe='')}")
     page.locator("a[href*='/runs/']").filter(has_text="Data quality").click()
     frame = page.frame_locator("iframe[title='Data quality']")
-    frame.get_by_role("heading", name="cleanup duplicates").wait_for()
+    loaded(frame.get_by_role("heading", name="cleanup duplicates"))
     assert frame.locator(".hero .light").inner_text() == "OPEN"
-    assert frame.get_by_role("cell", name="rolled_back").first.is_visible()
-    assert frame.get_by_text("What it costs to be wrong").is_visible()
+    expect(frame.get_by_role("cell", name="rolled_back").first).to_be_visible()
+    expect(frame.get_by_text("What it costs to be wrong")).to_be_visible()
     known["code"] = frame.locator("code.code").inner_text()
     known["plan"] = frame.locator(".crumbs").inner_text().rpartition("/")[2].strip()
     shot(page, "plan-open")
@@ -199,7 +201,8 @@ def test_silence_rejects_and_touches_nothing(demo, site, visit, known):
         "bot", f"SELECT extract(epoch FROM expires_at) FROM posguard.plans WHERE code = '{known['code']}'"
     )
     deadline = demo.server.psql("airflow", f"SELECT extract(epoch FROM trigger_timeout) {waits}")
-    assert abs(float(expires) - 60 - float(deadline)) < 5
+    # as much later as the way from the task to the server took
+    assert -1 < float(deadline) - (float(expires) - 60) < 30
     demo.server.psql(
         "airflow", f"UPDATE task_instance SET trigger_timeout = now() WHERE id = (SELECT id {waits})"
     )
@@ -279,7 +282,7 @@ def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit
         "main"
     )
     assert page.locator(".hero .light").inner_text() == "APPLIED"
-    assert page.get_by_text("approved by admin").first.is_visible()
+    expect(page.get_by_text("approved by admin").first).to_be_visible()
     assert f"posguard restore {demo.folder.resolve()}/backups/" in page.inner_text("main")
     assert (
         page.locator(".finding.planned").count() == page.locator(".badge.clear", has_text="verified").count()
@@ -287,7 +290,7 @@ def test_with_its_code_and_an_approval_the_plan_is_carried_out(demo, site, visit
     shot(page, "plan-applied", full_page=True)
     page.locator(".finding.planned a").first.click()
     page.get_by_role("heading", name="Cleanup plans").wait_for()
-    assert page.locator(f"a[href$='/plans/{known['plan']}']").count() == 1
+    expect(page.locator(f"a[href$='/plans/{known['plan']}']")).to_have_count(1)
     assert not [text for text in page.complaints if "Content Security Policy" in text]
 
 

@@ -9,17 +9,16 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from playwright.sync_api import expect
 
 from posguard.demo.botlog import log_source
 from posguard.logs.ingest import end_interval, ingest_file, span_of
 from posguard.postgres.pool import Database
+from tests.browser.conftest import loaded, places
 
 FRAME = "iframe[title='Data quality']"
 # 34.6 ms lie between the two rows; the log's lines are to the millisecond.
 TWINS = re.compile(r"3[45] ms")
-# The places of the window and of the two creates in a drawing.
-BOXES = """drawing => ["rect.window", ".m-create circle"].flatMap(
-    part => [...drawing.querySelectorAll(part)].map(one => one.getBoundingClientRect().toJSON()))"""
 KINDS = ("duplicate_key_race", "silent_double_create")
 
 
@@ -53,8 +52,8 @@ def test_from_the_navigation_to_the_lanes_of_a_race(races, site, visit, shot):
     frame = page.frame_locator(FRAME)
     frame.get_by_role("link", name="Races").click()
     rows = frame.locator(".races tbody tr")
-    rows.first.wait_for()
-    assert rows.count() == races
+    loaded(rows.first)
+    expect(rows).to_have_count(races)
     shot(page, "races")
     row = rows.filter(has_text="APTUSDT")
     assert "3.756 s" in row.inner_text()
@@ -62,12 +61,11 @@ def test_from_the_navigation_to_the_lanes_of_a_race(races, site, visit, shot):
     assert TWINS.search(rows.filter(has_text="KASUSDT").inner_text())
     row.get_by_role("link").click()
     drawing = frame.locator("svg.lanes.wide")
-    drawing.wait_for()
+    loaded(drawing)
     assert drawing.locator("text.lane").all_text_contents() == ["signal", "synchroniser"]
     assert drawing.locator("text.gaplabel").text_content() == "3.756 s"
-    frame.locator("svg.lanes.narrow").wait_for(state="hidden")  # once the style sheet is there
-    # All places at one moment: the frame may still change its width while they are asked for one by one.
-    window, *creates = drawing.evaluate(BOXES)
+    expect(frame.locator("svg.lanes.narrow")).to_be_hidden()
+    window, *creates = places(drawing, "rect.window, .m-create circle")
     middles = [box["x"] + box["width"] / 2 for box in creates]
     assert len(middles) == 2
     assert window["x"] == pytest.approx(min(middles), abs=1.5)
@@ -86,19 +84,20 @@ def test_from_the_navigation_to_the_lanes_of_a_race(races, site, visit, shot):
 def test_on_a_phone_the_lanes_and_the_gap_fit_the_screen(races, site, visit, shot, scheme):
     page = visit(width=390, height=844, scheme=scheme)
     page.goto(f"{site.url}/posguard/races")
-    page.locator("h1").wait_for()
+    loaded(page.locator("h1"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shot(page, f"races-390-{scheme}", full_page=True)
     page.locator(".races tbody tr").filter(has_text="KASUSDT").get_by_role("link").click()
     drawing = page.locator("svg.lanes.narrow")
-    drawing.wait_for()
-    page.locator("svg.lanes.wide").wait_for(state="hidden")  # once the style sheet is there
+    loaded(drawing)
+    expect(page.locator("svg.lanes.wide")).to_be_hidden()
     assert TWINS.fullmatch(drawing.locator("text.gaplabel").text_content())
     for part in ("rect.window", "text.gaplabel", "text.lane", ".dot"):
-        for one in drawing.locator(part).all():
-            box = one.bounding_box()
+        boxes = places(drawing, part)
+        assert boxes, part
+        for box in boxes:
             assert 0 <= box["x"] <= box["x"] + box["width"] <= 390, part
-    said = page.locator(".lines .said").first.bounding_box()
+    said, *_ = places(page.locator(".lines"), ".said")
     assert said["x"] + said["width"] <= 390
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shot(page, f"race-390-{scheme}", full_page=True)

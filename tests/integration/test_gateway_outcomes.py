@@ -21,6 +21,7 @@ from posguard.model.venue import World
 from posguard.simulator import Simulator, actions, faults
 from posguard.simulator.defaults import READ_KEY, READ_SECRET, TRADE_KEY, TRADE_SECRET
 from tests.fixtures.gateways import settings, venue_settings
+from tests.fixtures.traders import impatient
 
 ORDERS = {"binance": "/fapi/v1/order", "bybit": "/v5/order/create"}
 ID = "pg-e-1"
@@ -238,8 +239,10 @@ async def test_every_row(tls, exchange, case):
     for action in case.first:
         actions.act(sim.book, {"venue": exchange, **action})
     key, secret = case.credentials
-    async with trader(exchange, session, key=key, secret=secret, seconds=0.4) as venue:
+    async with trader(exchange, session, key=key, secret=secret) as venue:
         if case.fault is not None:
+            if case.fault["kind"] in {"timeout", "late"}:
+                impatient(venue, ORDERS[exchange], "POST")
             sim.plan.add(faults.read({"venue": exchange, "path": ORDERS[exchange], **case.fault}))
         reply = await case.do(venue)
     assert (reply.outcome, reply.why) == (case.outcome, case.why), reply

@@ -18,7 +18,7 @@ from posguard.model.venue import FillKind, OrderKind
 from posguard.simulator import actions, documents
 from tests.fixtures.gateways import VENUES, venue_settings
 from tests.fixtures.gateways import settings as quiet_settings
-from tests.fixtures.traders import ONE, ORDERS, strike, trader
+from tests.fixtures.traders import ONE, ORDERS, impatient, strike, trader
 
 STOPS = {"binance": "/fapi/v1/algoOrder", "bybit": "/v5/order/create"}
 
@@ -28,8 +28,8 @@ BOTH = PositionSide.BOTH
 
 @pytest_asyncio.fixture(params=VENUES)
 async def desk(request, sim):
-    """The venue's name, the simulator, and a trading gateway that gives up after 0.4 s."""
-    async with trader(request.param, sim.base_url, seconds=0.4) as venue:
+    """The venue's name, the simulator, and a trading gateway."""
+    async with trader(request.param, sim.base_url) as venue:
         await venue.snapshot()
         yield request.param, sim, venue
 
@@ -184,6 +184,7 @@ async def test_1_latency_is_borne(desk, when):
 async def test_2_executed_and_then_silent_is_unknown_until_looked_up(desk, fault):
     exchange, sim, venue = desk
     strike(sim, exchange, ORDERS[exchange], **fault)
+    impatient(venue, ORDERS[exchange])
     reply = await enter(venue)
     assert reply.outcome is Outcome.UNKNOWN
     lookup = await venue.find("BTCUSDT", "pg-e-1", conditional=False)
@@ -196,12 +197,13 @@ async def test_2_executed_and_then_silent_is_unknown_until_looked_up(desk, fault
 async def test_2_executed_only_after_the_client_gave_up(desk):
     """Absent at first: which proves nothing, for it comes yet."""
     exchange, sim, venue = desk
-    strike(sim, exchange, ORDERS[exchange], kind="late", seconds=1.0)
+    strike(sim, exchange, ORDERS[exchange], kind="late", seconds=1.2)
+    impatient(venue, ORDERS[exchange], seconds=0.2)
     assert (await enter(venue)).outcome is Outcome.UNKNOWN
     first = await venue.find("BTCUSDT", "pg-e-1", conditional=False)
     assert first.sight is Sight.ABSENT
     assert (await venue.snapshot()).positions == ()
-    await asyncio.wait_for(asyncio.gather(*sim.pipeline._late), 5)
+    await asyncio.gather(*sim.pipeline._late)
     assert held(sim, exchange) == ONE
     second = await venue.find("BTCUSDT", "pg-e-1", conditional=False)
     assert second.sight is Sight.FOUND
@@ -215,6 +217,7 @@ async def test_4_a_look_up_that_gets_no_answer_is_not_absent(desk, kind):
     exchange, sim, venue = desk
     await enter(venue)
     strike(sim, exchange, "", kind=kind, method="GET", count=1)
+    impatient(venue, "", "GET")
     lookup = await venue.find("BTCUSDT", "pg-e-1", conditional=False)
     assert lookup.sight is Sight.UNKNOWN
     assert lookup.reason.startswith("order pg-e-1: ")
@@ -327,6 +330,7 @@ async def test_a_stop_is_not_taken_away_before_the_new_one_stands(desk, outcome)
         method="POST",
         code=-2021 if exchange == "binance" else 110093,
     )
+    impatient(venue, STOPS[exchange], "POST")
     moved = await venue.move_stop(
         "BTCUSDT", Side.LONG, ONE, Decimal(58000), client_order_id="pg-s-2", old_order_id=stop.order_id
     )
