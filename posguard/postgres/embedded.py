@@ -64,10 +64,11 @@ class EmbeddedServer:
         """
         folder.mkdir(parents=True, exist_ok=True)
         home, user = _home(folder)
-        server = cls(home / "data", _binaries(home, user), free_port(port), user, dict(options or {}))
+        server = cls(home / "data", _binaries(home, user), 0, user, dict(options or {}))
         if not (server.data / "PG_VERSION").exists():
             server._initialise()
         server.stop()
+        server.port = free_port(port)  # only now: what is free before may be taken by the time it is wanted
         server._launch()
         return server
 

@@ -25,7 +25,7 @@ from posguard.postgres.pool import Database
 from posguard.postgres.roles import roles_sql
 from posguard.reconcile.run import record_pass
 from tests.conftest import run_script
-from tests.fixtures.receivers import running_webhook
+from tests.fixtures.receivers import reserved_port, running_webhook
 from tests.integration.test_alert_outbox import one, put
 from tests.integration.test_stores import AT, ORPHAN, db, passed, record
 from tests.program import PROGRAM, environment, posguard
@@ -167,15 +167,21 @@ async def test_alerts_gather_for_the_window_and_no_route_leaves_them_waiting(db,
 # Retried
 
 
+@pytest.fixture
+def port_of_ours():
+    with reserved_port() as port:
+        yield port
+
+
 @pytest.mark.parametrize("fault", ["500", "time-out", "refused"])
-async def test_a_receiver_that_is_down_gets_it_later_under_the_same_key(db, fault):
-    async with running_webhook() as hook:
-        route, port = hook_route(hook), int(hook.url.rpartition(":")[2])
+async def test_a_receiver_that_is_down_gets_it_later_under_the_same_key(db, port_of_ours, fault):
+    async with running_webhook(port_of_ours) as hook:
+        route = hook_route(hook)
         hook.status = 500
         hook.hold = asyncio.Event() if fault == "time-out" else None
         await put(db, one())
         if fault != "refused":
-            (tried,) = await deliver_now(db, route)
+            (tried,) = await deliver_now(db, route, patience=0.3 if hook.hold else 30)
             assert tried.error == {"500": "it answered 500", "time-out": "no answer in 0.3 s"}[fault]
     if fault == "refused":
         (tried,) = await deliver_now(db, route)
@@ -185,7 +191,7 @@ async def test_a_receiver_that_is_down_gets_it_later_under_the_same_key(db, faul
     assert timedelta(seconds=1) < stored["next_try"] - stored["created_at"] < timedelta(seconds=30)
     assert await deliver_now(db, route) == []  # not due yet
     await due(db)
-    async with running_webhook(port) as up:
+    async with running_webhook(port_of_ours) as up:
         (again,) = await deliver_now(db, route)
         assert again.sent
         assert up.keys == [stored["key"]] == [up.bodies[0]["key"]]
@@ -194,9 +200,9 @@ async def test_a_receiver_that_is_down_gets_it_later_under_the_same_key(db, faul
         assert await deliver_now(db, route) == []
 
 
-async def deliver_now(db, *routes, owner="me"):
+async def deliver_now(db, *routes, owner="me", patience=30):
     async def quick(route, message, told):
-        return await channels.send(route, message, told, patience=0.3)
+        return await channels.send(route, message, told, patience=patience)
 
     await put_together(db, routes)
     return await deliver(db, routes, owner=owner, send=quick)

@@ -538,7 +538,7 @@ async def test_a_part_that_takes_too_long_says_so_and_the_others_stand(bot_dsn):
         "ALTER TABLE monitoring.orders RENAME TO slow_orders;"
         "CREATE VIEW monitoring.orders AS SELECT o.* FROM monitoring.slow_orders o, pg_sleep(5)",
     )
-    async with await Database.open(bot_dsn, timeout=0.3) as hurried:
+    async with await Database.open(bot_dsn, timeout=0.6) as hurried:
         told = await analyse(hurried, T0, T1)
     for name in ("zombies", "orders", "order_fees", "order_faults"):
         assert "statement timeout" in told.part(name).no_source

@@ -162,5 +162,5 @@ def test_the_simulator_command_says_its_address_and_ends_cleanly(tmp_path):
     ended = posguard("check", "--json", folder=tmp_path, **env)
     assert marks(ended, "venues")["bybit snapshot"] == "ok"
     process.terminate()
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")

@@ -227,7 +227,7 @@ async def test_a_simulator_that_is_away_is_survived(demo, empty_dsn, simulator, 
             await lost.step()
         ended = asyncio.Event()
         running = asyncio.create_task(lost.run(ended, interval=0.01))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(3):
                 await failures.get()
             ended.set()
@@ -255,12 +255,12 @@ async def test_the_program_runs_until_it_is_told_to_end(empty_dsn, simulator, nu
     try:
         newest = "SELECT max(updated_at) FROM monitoring.positions"
         (before,) = ask(empty_dsn, newest)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while ask(empty_dsn, newest) == [before]:
                 assert child.returncode is None
                 await asyncio.sleep(0.05)
         child.send_signal(number)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             _, said = await child.communicate()
     finally:
         if child.returncode is None:

@@ -53,9 +53,7 @@ def test_stop_ends_the_whole_family_and_leaves_no_zombie(tmp_path):
 def test_stop_kills_what_does_not_listen(tmp_path):
     processes = Processes(tmp_path)
     grandchild = start_family(processes, "deaf", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
-    began = time.monotonic()
-    processes.stop(patience=0.5)
-    assert time.monotonic() - began < 10
+    processes.stop(patience=0.5)  # the grandchild would sleep for ten minutes
     assert not alive(grandchild)
 
 

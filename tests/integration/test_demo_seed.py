@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -34,11 +33,8 @@ async def seeded(dsn, simulator, *, now=None, number=7):
     return world
 
 
-async def test_an_empty_database_gets_the_world_in_under_three_seconds(empty_dsn, simulator):
-    started = time.perf_counter()
+async def test_an_empty_database_gets_the_world(empty_dsn, simulator):
     world = await seeded(empty_dsn, simulator)
-    took = time.perf_counter() - started
-    assert took < 3
     assert ask(empty_dsn, "SELECT id FROM monitoring.positions ORDER BY id") == [
         (row.id,) for row in world.positions
     ]

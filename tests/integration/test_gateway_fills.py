@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -126,11 +125,9 @@ async def test_hundreds_of_symbols_at_once(sim, control, exchange):
         ]
     )
     async with gateway(exchange, sim.base_url) as venue:
-        began = time.monotonic()
         history = await venue.fills(symbols, now() - DAY)
     assert history.complete, history.reasons
     assert {f.symbol for f in history.fills} == set(symbols)
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("exchange", VENUES)

@@ -80,7 +80,7 @@ def test_killed_in_the_middle_leaves_nothing_and_the_next_run_completes(bare_bot
         code = "import sys; from pydantic import SecretStr; from posguard.postgres import migrate; migrate.upgrade(SecretStr(sys.argv[1]))"
         child = subprocess.Popen([sys.executable, "-c", code, dsn])
         with psycopg.connect(dsn, autocommit=True) as watcher:
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'posguard migrate' AND wait_event = 'advisory'"
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'posguard migrate' AND wait_event = 'advisory' AND datname = current_database()"
             while not watcher.execute(waiting).fetchone()[0]:
                 assert child.poll() is None
         child.kill()

@@ -47,6 +47,9 @@ async def filled(bot_dsn):
         yield opened
 
 
+SERIAL = ("events", "positions")
+
+
 class Explained:
     """A connection that explains each statement before it is run."""
 
@@ -72,13 +75,16 @@ class Explained:
 
 
 async def settled(db):
-    """The counters of all time once what is there has been counted."""
+    """The counters of all time once what is there has been counted, which a transaction in any database may hold up."""
     counters = {}
-    for _ in range(4):
+    while True:
         async with db.snapshot() as connection:
-            seen = await monitor.look(connection, NOW, LIMITS, monitor.Sources(), counters)
-        counters = seen.counters
-    return counters
+            newest = {
+                part: await connection.fetchval(f"SELECT max(id) FROM monitoring.{part}") for part in SERIAL
+            }
+            counters = (await monitor.look(connection, NOW, LIMITS, monitor.Sources(), counters)).counters
+        if newest == {part: counters[part].settled for part in SERIAL}:
+            return counters
 
 
 async def test_every_query_of_a_snapshot_goes_by_index(filled):

@@ -309,6 +309,30 @@ async def all_errors(db, counters):
     return seen.readings[Window.ALL_TIME][Measure.ERRORS].number, seen.counters
 
 
+async def settled_up_to(db, counters, newest):
+    """Looks until all of it is final: a transaction in any database of the server may hold that up for a while."""
+    counted, counters = await all_errors(db, counters)
+    while counters["events"].settled < newest:
+        again, counters = await all_errors(db, counters)
+        assert again == counted
+    assert counters["events"].settled == newest
+    return counted, counters
+
+
+UNNUMBERED = """
+SELECT pid, query_start FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND backend_xid IS NULL AND query LIKE 'INSERT%'
+"""
+
+
+async def numbered(db):
+    """Waits until each insert under way has its transaction's number: looks are no nearer to each other than its id and that."""
+    async with db.connection() as connection:
+        begun = {tuple(one) for one in await connection.fetch(UNNUMBERED)}
+        while begun & {tuple(one) for one in await connection.fetch(UNNUMBERED)}:  # noqa: ASYNC110 - the server tells no event of it
+            await asyncio.sleep(0.01)
+
+
 async def test_a_transaction_that_commits_late_is_counted_however_many_looks_there_were_before(db, bot_dsn):
     early = await asyncpg.connect(bot_dsn.get_secret_value())
     try:
@@ -328,10 +352,9 @@ async def test_a_transaction_that_commits_late_is_counted_however_many_looks_the
         await late.commit()
         counted, counters = await all_errors(db, counters)
         assert counted == 10
-        for _ in range(4):
-            counted, counters = await all_errors(db, counters)
-            assert counted == 10
-        assert counters["events"].settled == 10, "what was open has ended: all of it is final"
+        # what was open has ended: all of it gets final
+        counted, counters = await settled_up_to(db, counters, 10)
+        assert counted == 10
         assert sum(counters["events"].counts[Measure.ERRORS].values()) == 10
     finally:
         await early.close()
@@ -365,27 +388,27 @@ async def test_many_writers_that_commit_in_any_order_are_counted_exactly(db, bot
             counted, counters = await all_errors(db, counters)
             assert counted >= last
             last = counted
-            # as far apart as an insert's id and its transaction's number may be
-            await asyncio.sleep(0.03)
+            await numbered(db)
         return counters
 
     looking = asyncio.create_task(looks())
     await asyncio.gather(*(writes() for _ in range(5)))
     stop.set()
     counters = await looking
-    for _ in range(4):
-        counted, counters = await all_errors(db, counters)
     async with db.connection() as connection:
         held = await connection.fetchval("SELECT count(*) FROM monitoring.events")
         newest = await connection.fetchval("SELECT max(id) FROM monitoring.events")
+    counted, counters = await settled_up_to(db, counters, newest)
     assert counted == held
-    assert counters["events"].settled == newest
 
 
 async def test_what_is_there_already_is_counted_in_pieces_and_kept(db, monkeypatch):
     monkeypatch.setattr(monitorcounts, "MOST_BEHIND", 50)
     monkeypatch.setattr(monitorcounts, "_CHUNK", 40)
     monkeypatch.setattr(monitorcounts, "_SETTLING", 0.0)
+    monkeypatch.setattr(
+        monitorcounts, "_PATIENCE", 120.0
+    )  # with the transactions of the server's other databases
     async with db.connection() as connection:
         await connection.execute(
             "INSERT INTO monitoring.events (event_type, exchange) SELECT 'order_error', 'bybit' FROM generate_series(1, 130)"
@@ -425,9 +448,11 @@ def test_the_program_watches_and_sigterm_ends_it_with_its_report(bot_dsn, tmp_pa
         out, _ = process.communicate(timeout=60)
     report = json.loads(out)
     assert process.returncode == 0
-    assert report["snapshots_taken"] >= 2
-    assert report["snapshots_missed"] == 0
-    assert [one["number"] for one in lines(tmp_path)] == list(range(1, report["snapshots_taken"] + 1))
+    assert report["snapshots_taken"] >= 1  # a machine that is busy for a second misses one, and says so
+    told = lines(tmp_path)
+    assert [one["number"] for one in told] == list(range(1, report["snapshots_expected"] + 1))
+    missed = [one["number"] for one in told if one["state"] == "missed"]
+    assert (len(missed), len(told) - len(missed)) == (report["snapshots_missed"], report["snapshots_taken"])
     (path,) = tmp_path.glob("monitor-*.json")
     assert json.loads(path.read_text())["ended_at"].startswith(report["ended_at"].rstrip("Z")[:19])
 

@@ -89,10 +89,11 @@ async def test_executed_and_the_answer_lost(client, control, account, venue, fau
 
 
 async def test_executed_only_after_the_client_gave_up(client, control, account, venue):
-    client.timeout = 200
-    await control.fault("late", method="POST", path=ORDER[venue], seconds=0.5)
+    await control.fault("late", method="POST", path=ORDER[venue], seconds=1.2)
+    usual, client.timeout = client.timeout, 200
     with pytest.raises(ccxt.RequestTimeout):
         await entry(client, clientOrderId="pg-2")
+    client.timeout = usual
     assert not account.fills
     assert await held(client) == 0
     for _ in range(100):
@@ -104,9 +105,9 @@ async def test_executed_only_after_the_client_gave_up(client, control, account, 
 
 
 async def test_the_receive_window_bounds_a_late_execution(client, control, account, venue):
-    client.timeout = 100
     client.options["recvWindow"] = 150
     await control.fault("late", method="POST", path=ORDER[venue], seconds=0.4)
+    client.timeout = 100
     with pytest.raises(ccxt.RequestTimeout):
         await entry(client, clientOrderId="pg-3")
     for _ in range(100):
@@ -121,7 +122,6 @@ async def test_the_receive_window_bounds_a_late_execution(client, control, accou
 async def test_two_retries_of_one_client_id_make_three_orders_at_binance(binance, control, simulator):
     """Why nothing here may ever retry a POST by itself."""
     await binance.load_markets()
-    binance.timeout = 400
     await control.fault("status", method="POST", path=ORDER["binance"], when="after", status=502, count=2)
     for _ in range(2):
         with pytest.raises(ccxt.ExchangeNotAvailable):

@@ -37,7 +37,7 @@ async def test_it_starts_serves_and_ends_cleanly(tmp_path, ended_by):
                 positions=[{"venue": "bybit", "symbol": "BTCUSDT", "amount": "1", "entry": "60000"}]
             )
         process.send_signal(ended_by)
-        assert process.communicate(timeout=10) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
     assert len(json.loads(state.read_text())["positions"]) == 1
 
@@ -45,12 +45,12 @@ async def test_it_starts_serves_and_ends_cleanly(tmp_path, ended_by):
 def test_a_taken_port_and_a_broken_state_file_give_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process, line = start("--port", str(taken.getsockname()[1]))
-        output = process.communicate(timeout=10)
+        output = process.communicate(timeout=60)
         assert (line, process.returncode, output[1].count("\n")) == ("", 3, 1)
         assert "try another --port" in output[1]
     broken = tmp_path / "book.json"
     broken.write_text("{")
     process, line = start("--state", str(broken))
-    output = process.communicate(timeout=10)
+    output = process.communicate(timeout=60)
     assert (line, process.returncode, output[1].count("\n")) == ("", 3, 1)
     assert broken.read_text() == "{"

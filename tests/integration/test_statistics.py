@@ -151,7 +151,7 @@ async def test_a_slow_query_is_no_source_and_does_not_end_the_pass(db, bot_dsn):
         "ALTER TABLE monitoring.events RENAME TO slow_events;"
         "CREATE VIEW monitoring.events AS SELECT e.* FROM monitoring.slow_events e, pg_sleep(5)",
     )
-    async with await Database.open(bot_dsn, timeout=0.2) as hurried:
+    async with await Database.open(bot_dsn, timeout=0.6) as hurried:
         told = await read_statistics(hurried, NOW)
     assert "took too long" in told["errors_per_hour"]["no_source"]
     assert "took too long" in told["windows"]["30d"]["duplicate_key_errors"]["no_source"]

@@ -187,7 +187,7 @@ async def test_the_canonical_symbol_in_sql_is_the_one_in_python(db):
         loop = asyncio.get_running_loop()
         samples = []
 
-        @settings(max_examples=400, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(text | market)
         def collect(raw):
             samples.append(raw)

@@ -306,15 +306,11 @@ def test_a_table_of_another_schema_is_the_one_that_is_judged(healthy_dsn, custom
 
 def test_a_rule_that_takes_too_long_is_an_error_and_the_next_ones_are_judged(healthy_dsn, custom):
     folder = custom(
-        _rule("slow", "SELECT id FROM {batch} WHERE pg_sleep(30) IS NULL"),
+        _rule("slow", "SELECT id FROM {batch} WHERE pg_sleep(300) IS NULL"),
         _rule("quick", "SELECT id FROM {batch} WHERE id = 1"),
     )
     judge(healthy_dsn, folder=folder, overrides={"database_timeout": timedelta(seconds=5)}, suites=["custom"])
-    started = time.monotonic()
     results = judge(healthy_dsn, folder=folder, overrides={"database_timeout": timedelta(seconds=0.5)})
-    assert (
-        time.monotonic() - started < 10
-    )  # Great Expectations tries each metric three times; all share one time-out
     assert results["custom.slow"].result is Outcome.ERROR
     assert "POSGUARD_DATABASE_TIMEOUT" in results["custom.slow"].message
     assert results["custom.quick"].result is Outcome.VIOLATION

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posguard.model.finding import Severity
@@ -103,6 +103,7 @@ def test_an_exception_is_an_error_in_either_of_its_shapes(exceptions):
     assert found.query == "SELECT 1"
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([True, False, None]),
     st.sampled_from([rows(), rows(1), mapped(0), mapped(1, 1), {}]),
