@@ -53,6 +53,7 @@ Settings come from the environment or `.env` (docs/configuration.md). `--demo` l
 | 4 | refused by a gate; nothing was changed |
 | 5 | partly done |
 | 130 | interrupted by Ctrl+C |
+| 141 | whoever read the output (`head`, a pager) was gone before the end |
 
 A command that this version lacks is marked "not built yet" wherever a finding names it.
 """

@@ -36,6 +36,7 @@ from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
 INTERRUPTED = 130
+READER_GONE = 141
 
 app = typer.Typer(
     name="posguard",
@@ -107,8 +108,11 @@ def run(words: list[str]) -> int:
         code = int(app(words, standalone_mode=False, prog_name="posguard") or ExitCode.FINE)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        code = ExitCode.FINE
+    except (BrokenPipeError, SystemExit) as error:
+        # Typer ends with 1 where whoever read the output is gone; that is no finding, and nothing is known to be fine either.
+        if not isinstance(error.__context__ or error, BrokenPipeError):
+            raise
+        code = READER_GONE
     except Exception as error:  # noqa: BLE001 - the last door: what is not ours is a bug and is shown as one
         return _told(error)
     return _said("Interrupted; nothing further was done.", code) if code == INTERRUPTED else code

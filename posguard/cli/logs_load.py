@@ -184,7 +184,9 @@ def _tell(done: _Done, days: int) -> None:
         ],
     )
     new = sum(one.loaded.new_events for one in done.files)
-    print(f"{new} new events; the log tells of {done.end.races} races{_findings(done.end)}.")
+    print(
+        f"{new} new events; the log tells of {done.end.races} race{'' if done.end.races == 1 else 's'}{_findings(done.end)}."
+    )
     if done.end.undecided:
         output.warn(
             f"{done.end.undecided} times two creates of one symbol lie near each other, and the log does not say whether they were on one "

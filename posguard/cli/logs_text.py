@@ -68,7 +68,7 @@ def analysis(
     _latency(numbers)
     if numbers.holes:
         rows = [(h.source, clock(h.since), clock(h.until), spell_duration(h.length)) for h in numbers.holes]
-        output.table(("source", "from (UTC)", "to (UTC)", "missing"), rows, title="Holes in the log")
+        output.table(("source", "from (UTC)", "to (UTC)", "without an event"), rows, title="Holes in the log")
     if whole:
         _counted("Events by category", numbers.categories)
         _counted("Events by kind", numbers.kinds)
@@ -115,7 +115,7 @@ def _head(numbers: Statistics) -> None:
     )
     print(
         f"{_read(numbers)}{sum(numbers.kinds.values())} events, "
-        f"{numbers.unique_symbols} symbols; {numbers.position_creates} creates, {numbers.position_updates} updates."
+        f"{numbers.unique_symbols} symbol{'' if numbers.unique_symbols == 1 else 's'}; {numbers.position_creates} creates, {numbers.position_updates} updates."
     )
 
 
@@ -201,6 +201,9 @@ def _timeline(found: Analysis, symbol: str, *, whole: bool) -> None:
         )
         for event in shown
     ]
+    if not mine:
+        print(f"\nNo line of the log is about {symbol}.")
+        return
     title = f"Time line of {symbol}"
     if len(shown) < len(mine):
         title += f", the last {len(shown)} of {len(mine)} lines (--verbose shows all)"

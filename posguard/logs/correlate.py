@@ -193,12 +193,7 @@ class Correlator:
         found: list[PositionEvent] = []
         for source, lines in by_source.items():
             found.extend(map(self._neighbours[source].take, lines))
-        found.sort(key=_when)
         return tuple(told_once(found))
-
-
-def _when(event: PositionEvent) -> datetime:
-    return event.at
 
 
 @dataclass(slots=True)

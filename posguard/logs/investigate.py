@@ -59,7 +59,7 @@ def make_case(
     """The case of the scope's symbol at a time, of what was read of the log (in the order of its lines) and of the database."""
     told = correlate(events)
     # several files or sources may hold one line, and how often a line was written is evidence
-    events = list(told_once(sorted(events, key=lambda e: e.at)))
+    events = list(told_once(events))
     since, until = at - around, at + around
     nearest = nearest_row(facts, at)
     exchange = scope.exchange or (exchange_of(nearest) if nearest else "")

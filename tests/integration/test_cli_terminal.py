@@ -55,6 +55,18 @@ def test_no_color_is_heeded(tmp_path):
     assert "no exchange is configured" in said.replace("\r\n", " ")
 
 
+def test_a_reader_that_went_away_is_told_by_the_exit_code_alone(tmp_path):
+    line = "2025-10-22 22:{:02d}:{:02d},000 - core - INFO - Position saved #7 APTUSDT\n"
+    (tmp_path / "bot.log").write_text("".join(line.format(n // 60, n % 60) for n in range(3600)))
+    words = (PROGRAM, "logs", "analyze", "bot.log", "--tz", "UTC", "--symbol", "APTUSDT", "--verbose")
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(timeout=60), process.stderr.read()) == (141, b"")
+
+
 def test_a_pipe_gets_plain_text(tmp_path):
     ended = posguard("check", folder=tmp_path)
     assert "\x1b" not in ended.out + ended.err

@@ -101,9 +101,12 @@ def test_every_extra_named_is_one_that_exists_and_brings_the_package():
         assert {"airflow": "apache-airflow"}.get(package, package.replace("_", "-")) in brought
 
 
-def test_a_reader_that_went_away_is_no_error(raising):
+def test_a_reader_that_went_away_is_neither_fine_nor_a_finding(raising):
     raising(BrokenPipeError())
-    assert door.run([]) == ExitCode.FINE
+    assert door.run([]) == door.READER_GONE
+    raising(SystemExit(1))
+    with pytest.raises(SystemExit):
+        door.run([])
 
 
 def test_every_command_and_option_has_its_help():

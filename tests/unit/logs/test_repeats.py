@@ -53,6 +53,18 @@ def test_files_that_overlap_in_part_give_each_record_once():
         assert len(found.events) == len(events)
 
 
+def test_a_file_that_tells_a_stretch_twice_tells_it_once():
+    events = incident_1(incident_2()).events
+    again = [one._replace(offset=one.offset + 100_000) for one in events]
+    # as where a log was put together from two that overlap
+    alone, both = analysis(events), analysis([*events, *again])
+    assert both.events == alone.events
+    assert both.statistics.duplicate_errors == 1
+    assert [(r.at, r.window, r.confidence) for r in both.races] == [
+        (r.at, r.window, r.confidence) for r in alone.races
+    ]
+
+
 def test_equal_records_of_one_moment_are_counted_in_each_file():
     log = Log()
     for _ in range(3):
