@@ -105,7 +105,7 @@ class LogSource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")
-    paths: tuple[str, ...] = Field(min_length=1)
+    paths: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(min_length=1)
     zone: str
 
     @field_validator("zone")
@@ -201,13 +201,13 @@ class Settings(BaseSettings):
     backup_folder: str = Field("backups", description="where cleanup keeps its backups")
     demo: bool = Field(False, description="set by the demo for its own processes: the world is made up")
 
-    @field_validator("alert_routes")
+    @field_validator("alert_routes", "log_sources")
     @classmethod
-    def _names_once(cls, routes: tuple[AlertRoute, ...]) -> tuple[AlertRoute, ...]:
-        if len({route.name for route in routes}) < len(routes):
-            message = "two routes have the same name"
+    def _names_once(cls, named: tuple[AlertRoute | LogSource, ...]) -> tuple[AlertRoute | LogSource, ...]:
+        if len({one.name for one in named}) < len(named):
+            message = "two of them have the same name"
             raise ValueError(message)
-        return routes
+        return named
 
     @field_validator("alert_window")
     @classmethod

@@ -66,7 +66,7 @@ def patterns(
 
 def _try(file: Path, paths: list[str], zone: str) -> list[Tried]:
     from posguard.cli import output
-    from posguard.cli.logs_sources import source_of
+    from posguard.cli.logs_sources import refuse_blank, source_of
     from posguard.logs.extract import extract
     from posguard.logs.patterns import load_patterns, read_patterns
     from posguard.logs.trying import count_hits, try_examples
@@ -74,6 +74,7 @@ def _try(file: Path, paths: list[str], zone: str) -> list[Tried]:
     together = load_patterns(file)
     tried = try_examples(read_patterns(file), together)
     if paths:
+        refuse_blank(paths)
         # A hit does not depend on the zone.
         source = source_of("tried", paths, zone or "UTC")
         with output.progress("reading …"):

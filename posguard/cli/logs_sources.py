@@ -60,8 +60,7 @@ def readings(paths: Sequence[str], zone: str, *, demo: bool = False) -> tuple[Re
                 hint="Give a PATH with --tz, or declare the bot's logs in POSGUARD_LOG_SOURCES.",
             )
         return tuple(Reading(source, source.paths) for source in declared)
-    if not all(path.strip() for path in paths):
-        raise UsageError("A PATH is empty: a variable that is not set, perhaps. Nothing was read.")
+    refuse_blank(paths)
     if zone:
         source = source_of(GIVEN, paths, zone)
         return (Reading(source, source.paths),)
@@ -71,6 +70,12 @@ def readings(paths: Sequence[str], zone: str, *, demo: bool = False) -> tuple[Re
         before = found[source.name].paths if source.name in found else ()
         found[source.name] = Reading(source, (*before, path))
     return tuple(found.values())
+
+
+def refuse_blank(paths: Sequence[str]) -> None:
+    """Raises UsageError for a path that is blank: it would be the present folder."""
+    if not all(path.strip() for path in paths):
+        raise UsageError("A PATH is empty: a variable that is not set, perhaps. Nothing was read.")
 
 
 def source_of(name: str, paths: Sequence[str], zone: str) -> LogSource:

@@ -51,4 +51,5 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path):
     posguard("logs", "patterns", "--check", "good.toml", "x", "--tz", "Europe", folder=tmp_path).fails_with(
         2, "'Europe' is no time zone"
     )
+    posguard("logs", "patterns", "--check", "good.toml", "", folder=tmp_path).fails_with(2, "A PATH is empty")
     posguard("logs", "patterns", "bot.log", folder=tmp_path).fails_with(2, "--check")

@@ -92,3 +92,20 @@ def test_hedge_and_settle_coins_are_read_or_refused():
     with pytest.raises(SettingsError, match="hedge") as caught:
         venues_from_environment(Settings(_env_file=None), venue_env(POSGUARD_BINANCE_HEDGE="perhaps"))
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (
+            '[{"name": "a", "paths": ["x"], "zone": "UTC"}, {"name": "a", "paths": ["y"], "zone": "Asia/Dubai"}]',
+            "same name",
+        ),
+        ('[{"name": "a", "paths": [""], "zone": "UTC"}]', "PATHS_0"),
+        ('[{"name": "a", "paths": ["x"], "zone": "Europe"}]', "no time zone"),
+    ],
+)
+def test_a_log_source_that_would_be_read_as_another_is_refused(sources, said, monkeypatch):
+    monkeypatch.setenv("POSGUARD_LOG_SOURCES", sources)
+    with pytest.raises(SettingsError, match=said):
+        load_settings()
