@@ -16,6 +16,7 @@ from posguard.cli.logs_sources import Paths, PatternsFile, Zone
 from posguard.cli.moments import log_moment
 from posguard.cli.options import AsJson, OnDemo, OneExchange, OneSymbol
 from posguard.errors import ExitCode, LogError, OperatorError, UsageError
+from posguard.model.duration import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +41,8 @@ class Format(StrEnum):
 
 
 Since = Annotated[
-    str, typer.Option("--from", metavar="TIME", help="Events from this time on: 2025-10-22T21:00, UTC.")
+    str,
+    typer.Option("--from", metavar="TIME", help="Events from this time on: 2025-10-22T21:00, UTC, or 24h."),
 ]
 UpTo = Annotated[str, typer.Option("--to", metavar="TIME", help="Events before this time.")]
 Lines = Annotated[
@@ -88,6 +90,7 @@ def analyze(
     \b
     Examples:
       posguard logs analyze
+      posguard logs analyze --from 24h
       posguard logs analyze /var/log/bot/bot.log* --tz Europe/Berlin --symbol APTUSDT
       posguard logs analyze --from 2025-10-22T21:00 --to 2025-10-23 --export races.html
     """
@@ -97,7 +100,7 @@ def analyze(
 
     written = _format(as_format, export, as_json=as_json)
     scope = Scope(exchange or "", symbol or "")
-    begin, end = _moment("--from", since), _moment("--to", until)
+    begin, end = _window(since, until, datetime.now(UTC))
     if begin is not None and end is not None and begin >= end:
         raise UsageError(f"--from {since} is not before --to {until}. Nothing was read.")
     known = chosen_patterns(patterns)
@@ -157,15 +160,23 @@ def _format(asked: Format | None, export: Path | None, *, as_json: bool) -> Form
     return wanted or Format.TEXT
 
 
-def _moment(option: str, text: str) -> datetime | None:
-    if not text:
-        return None
+def _window(since: str, until: str, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """The stretch that is asked for, UTC; a duration begins so long before its end, or before now."""
+    end = _moment("--to", until) if until else None
+    try:
+        begin = (end or now) - parse_duration(since) if since else None
+    except (ValueError, OverflowError):
+        begin = _moment("--from", since)
+    return begin, end
+
+
+def _moment(option: str, text: str) -> datetime:
     try:
         return log_moment(text)
     except ValueError:
         raise UsageError(
             f"{option} {text} is no time. Nothing was read.",
-            hint="Write 2025-10-22, 2025-10-22T21:00 (UTC) or 2025-10-22T22:00+01:00.",
+            hint="Write 2025-10-22, 2025-10-22T21:00 (UTC) or 2025-10-22T22:00+01:00; where it begins also a duration, such as 24h.",
         ) from None
 
 

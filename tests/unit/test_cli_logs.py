@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from posguard.cli.logs_analyze import _window
 from posguard.cli.logs_investigate import _when
 from posguard.cli.logs_sources import readings
 from posguard.errors import SettingsError, UsageError
@@ -82,3 +83,24 @@ def test_a_time_is_utc_and_without_a_day_the_last_one_before_now(text, day, at):
 def test_what_is_no_time_is_refused(text, day):
     with pytest.raises(UsageError, match="is no time"):
         _when(text, day, NOW)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        ("", "", (None, None)),
+        ("24h", "", (datetime(2026, 11, 20, 12, tzinfo=UTC), None)),
+        ("8h", "2026-11-20", (datetime(2026, 11, 19, 16, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC))),
+        ("2026-11-20T22:00+01:00", "", (datetime(2026, 11, 20, 21, tzinfo=UTC), None)),
+    ],
+)
+def test_the_stretch_that_is_asked_for(since, until, expected):
+    assert _window(since, until, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [("noon", ""), ("", "24h"), ("99999999999d", ""), ("0001-01-01", "")]
+)
+def test_what_is_no_stretch_is_refused(since, until):
+    with pytest.raises(UsageError, match="is no time"):
+        _window(since, until, NOW)
