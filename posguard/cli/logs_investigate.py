@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +16,17 @@ from posguard.cli.options import AsJson, OnDemo, OneExchange
 from posguard.errors import LogError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from pydantic import SecretStr
 
     from posguard.model.incident import DatabaseFacts
+    from posguard.model.log_event import LogEvent
     from posguard.model.scope import Scope
 
 _AROUND = timedelta(minutes=2)
+# Nothing but a process lasts longer than this and still says something of the case.
+_BEFORE = timedelta(days=1)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
 
 Symbol = Annotated[str, typer.Option("--symbol", help="The symbol: BTCUSDT or BTC/USDT:USDT.")]
@@ -72,7 +78,7 @@ def investigate(
     output.structured_log_to_stderr()
     facts = asyncio.run(_facts(database(demo=demo), scope, when))
     logs = extractions(read, chosen_patterns(patterns), until=when + timedelta(hours=1))
-    events = [event for log in logs for part in in_parts(log) for event in part]
+    events = [event for log in logs for event in _needed(chain.from_iterable(in_parts(log)), when)]
     found = judged(make_case(events, facts, scope, when, _AROUND))
     damage, unread = damage_of(logs), left_unread(logs)
     zones = sorted({one.source.zone for one in read})
@@ -92,6 +98,17 @@ def investigate(
         )
     if unread:
         raise LogError(f"What no line was found of may have stood in what was not read. {'; '.join(unread)}.")
+
+
+def _needed(events: Iterable[LogEvent], when: datetime) -> Iterator[LogEvent]:
+    """What a case looks at of a source: the day before, the lines about processes, and the first event, from which on the log was read."""
+    from posguard.logs.case import is_process
+
+    since, first = when - _BEFORE, True
+    for event in events:
+        if first or event.at >= since or is_process(event):
+            yield event
+        first = False
 
 
 async def _facts(dsn: SecretStr, scope: Scope, when: datetime) -> DatabaseFacts:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from posguard.cli.logs_analyze import _window
-from posguard.cli.logs_investigate import _when
+from posguard.cli.logs_investigate import _needed, _when
 from posguard.cli.logs_sources import readings
 from posguard.errors import SettingsError, UsageError
+from tests.unit.logs.telling import Log
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -104,3 +105,17 @@ def test_the_stretch_that_is_asked_for(since, until, expected):
 def test_what_is_no_stretch_is_refused(since, until):
     with pytest.raises(UsageError, match="is no time"):
         _window(since, until, NOW)
+
+
+def test_an_investigation_holds_a_day_and_the_processes_and_no_month():
+    hour = 3_600_000
+    log = Log(start=NOW)
+    for ms, kind in (
+        (-60 * hour, "saved"),
+        (-50 * hour, "process_started"),
+        (-40 * hour, "saved"),
+        (-hour, "saved"),
+        (1, "created"),
+    ):
+        log.say(ms, kind)
+    assert list(_needed(log.events, NOW)) == [one for n, one in enumerate(log.events) if n != 2]
