@@ -77,10 +77,15 @@ class Case:
         return self.inserts or (self.at, self.at)
 
     @property
+    def by_synchroniser(self) -> tuple[Create, ...]:
+        """The creates that say themselves that they are the synchroniser's; that one of its passes ran is no word of it."""
+        return tuple(c for c in self.creates if c.actor is Actor.SYNC and "actor" not in c.inferred)
+
+    @property
     def two_writers(self) -> tuple[Create, ...]:
         """The two creates, where the log tells of two and the synchroniser's is one of them; else nothing."""
-        by_sync = sum(create.actor is Actor.SYNC for create in self.creates)
-        return self.creates if (len(self.creates), by_sync) == (2, 1) and len(self.rows) <= 2 else ()
+        two = (len(self.creates), len(self.by_synchroniser)) == (2, 1) and len(self.rows) <= 2
+        return self.creates if two else ()
 
     @property
     def covered(self) -> bool:

@@ -155,7 +155,7 @@ def wave_twice(case: Case) -> Hypothesis:
 def synchroniser(case: Case) -> Hypothesis:
     """The synchroniser inserted a row."""
     ask = ("synchroniser", "Did the synchroniser insert a row?")
-    made = [c for c in case.creates if c.actor is Actor.SYNC]
+    made = case.by_synchroniser
     ids = {None, *(r.id for r in case.rows)}
     told = [
         e

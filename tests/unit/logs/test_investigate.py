@@ -273,6 +273,19 @@ def test_the_synchronisers_row_is_no_second_one_of_the_open(calls):
         assert found[name].standing == "refuted", name
 
 
+def test_a_pass_at_the_time_does_not_make_the_second_row_the_synchronisers():
+    told = log()
+    told.say(100, "sync_started", module="core.position_synchronizer", exchange="bybit")
+    for ms, number in ((819, 275), (854, 276)):
+        told.say(
+            ms, "created", module=REPOSITORY, symbol="KASUSDT", position_id=number, pattern="insert_completed"
+        )
+    found = standing(told, facts())
+    assert {name for name, one in found.items() if one.standing == "held"} == set()
+    for name in ("synchroniser", "retry", "create called twice", "one create inserting twice"):
+        assert found[name].standing == "open", name
+
+
 def test_a_pass_that_began_before_and_is_not_over_leaves_the_synchroniser_open():
     told = log()
     told.say(-39_000, "sync_started", module="core.position_synchronizer", exchange="bybit")
