@@ -19,6 +19,7 @@ CHROMIUM = os.environ.get("POSGUARD_CHROMIUM") or next(
     None,
 )
 SHOTS = os.environ.get("POSGUARD_SCREENSHOTS")
+PATIENCE = 60_000  # milliseconds of a wait that ends as soon as the thing is there
 
 
 # Once the document is there in whole, its style sheet and fonts included: what is measured before that is a page on its way.
@@ -108,8 +109,9 @@ def site(demo):
 
 @pytest.fixture(scope="package")
 def chromium():
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not start as root.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -126,7 +128,7 @@ def logins(chromium, site):
         if user not in known:
             context = chromium.new_context()
             page = context.new_page()
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(PATIENCE)
             page.goto(site.url)
             page.fill("input[name=username]", user)
             page.fill("input[name=password]", site.users[user])
@@ -150,7 +152,7 @@ def visit(chromium, logins):
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.complaints = []
         page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
         return page

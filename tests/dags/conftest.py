@@ -86,7 +86,7 @@ def simulator_url():
             yield process.stdout.readline().rpartition(" ")[2].strip()
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture

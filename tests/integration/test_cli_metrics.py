@@ -82,7 +82,7 @@ def serving(folder, dsn, *words):
 
 
 def scraped(address):
-    with urllib.request.urlopen(address, timeout=20) as answer:
+    with urllib.request.urlopen(address, timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         return values(answer.read().decode())
 
@@ -211,7 +211,7 @@ async def test_a_scrape_tells_what_is_true_now_and_says_when_the_database_is_gon
         run_script(server_dsn, f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS true')
         assert scraped(address)["posguard_run_rows",] == 8
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         trouble = process.stderr.read().splitlines()
     assert 2 <= len(trouble) <= 3, (
         trouble
@@ -225,7 +225,7 @@ def test_ctrl_c_ends_it_though_a_client_hangs(bot_dsn, tmp_path):
         host, port = address.split("/")[2].split(":")
         with socket.create_connection((host, int(port))):  # says nothing
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_rubbish_is_refused_in_one_line(bot_dsn, empty_dsn, tmp_path):

@@ -21,7 +21,8 @@ from tests.program import PROGRAM, environment, posguard
 pytestmark = pytest.mark.postgres
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-FEW = ("--runs", "20", "--threads", "4", "--seed", "7", "--confirm")
+SOME = ("--runs", "20", "--threads", "4", "--confirm")
+FEW = (*SOME, "--seed", "7")
 
 
 @pytest.fixture
@@ -32,6 +33,24 @@ def reproduce(race_dsn, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def broken(reproduce):
+    """A batch in which the races show: they are a matter of the machine's timing; a few may pass by on a busy one, ten do not."""
+
+    def until(*words, shown=lambda _: True, **more):
+        for seed in range(7, 17):
+            ended = reproduce(*SOME, "--seed", str(seed), *words, **more)
+            assert ended.code in {ExitCode.FINE, ExitCode.CRITICAL}, ended.err
+            if ended.code == ExitCode.CRITICAL and shown(ended):
+                return ended
+        pytest.fail(f"ten batches, and no race shows: {ended.out}")
+
+    return until
+
+
+SHOWS = ("duplicates", "closed_by_rollback", "unique_violations")
 
 
 def schemas(dsn):
@@ -50,19 +69,15 @@ def test_dry_by_default(reproduce, race_dsn):
     assert told["plan"]["scenario"] == "B"
 
 
-def test_the_defective_core_ends_with_1_and_figures(reproduce, race_dsn):
-    ended = reproduce(*FEW, "--json")
-    assert ended.code == ExitCode.CRITICAL, ended.err
+def test_the_defective_core_ends_with_1_and_figures(broken, race_dsn):
+    ended = broken("--json", shown=lambda ended: all(ended.json["result"][name] for name in SHOWS))
     result = ended.json["result"]
     assert ended.json["held"] is False
     assert (result["runs"], result["attempts"]) == (20, 20)
     assert result["success"] + result["failure"] == 20
-    assert result["duplicates"] > 0
-    assert result["closed_by_rollback"] > 0
-    assert result["unique_violations"] > 0
     assert result["timings"]["window"]["min"] >= 30
     assert schemas(race_dsn) == []
-    text = reproduce(*FEW, "--window", "0.01s").out
+    text = broken("--window", "0.01s").out
     for words in ("duplicate rows", "lock wait", "P99", "The first bad one: run "):
         assert words in text
 
@@ -115,10 +130,10 @@ def test_foreign_rows_are_refused_and_kept(bot_dsn, reproduce):
     assert rows(bot_dsn, "SELECT count(*) FROM monitoring.events") == [(1,)]
 
 
-def test_tables_that_are_there_stay(bot_dsn, reproduce):
+def test_tables_that_are_there_stay(bot_dsn, reproduce, broken):
     dsn = mark(bot_dsn).get_secret_value()
     do(bot_dsn, position("TEST3USDT"))
-    assert reproduce(*FEW, POSGUARD_DSN=dsn).code == ExitCode.CRITICAL
+    broken(POSGUARD_DSN=dsn)
     assert rows(bot_dsn, "SELECT count(*) FROM monitoring.positions") == [(0,)]
     assert rows(bot_dsn, "SELECT to_regclass('posguard.transitions') IS NOT NULL") == [(True,)]
     reproduce("--core", "corrected", "--confirm", POSGUARD_DSN=dsn).fails_with(
@@ -224,10 +239,12 @@ def test_a_failure_takes_everything_back(race_dsn, tmp_path):
     assert schemas(race_dsn) == []
 
 
-def test_the_example_of_the_documents_runs_and_breaks(reproduce, race_dsn):
-    ended = reproduce("--core", "own_core:OwnCore", *FEW, "--json", folder=EXAMPLES)
-    assert ended.code == ExitCode.CRITICAL, ended.err
-    assert ended.json["result"]["duplicates"] > 0
+def test_the_example_of_the_documents_runs_and_breaks(broken, race_dsn):
+    broken(
+        *("--core", "own_core:OwnCore", "--json"),
+        shown=lambda ended: ended.json["result"]["duplicates"],
+        folder=EXAMPLES,
+    )
     assert schemas(race_dsn) == []
 
 

@@ -61,7 +61,7 @@ class Starter:
         """Ends the starter; its bots have to be over."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        await asyncio.wait_for(self._process.wait(), 10)
+        await asyncio.wait_for(self._process.wait(), 60)
         self._listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening

@@ -57,7 +57,7 @@ def pooler(dsn: str, *, servers: int = 3) -> Iterator[str]:
         yield urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}"))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
