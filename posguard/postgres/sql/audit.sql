@@ -46,6 +46,30 @@ standing AS (
             OR closed_at >= :start
             OR (closed_at IS NULL AND updated_at >= :start)
         )
+),
+
+-- what came into the window is there from its first hour on; each hour adds what was created in it and takes away what ended
+changes AS (
+    SELECT
+        hour,
+        sum(number) AS number
+    FROM (
+        SELECT
+            greatest(date_trunc('hour', created_at, 'UTC'), date_trunc('hour', :start::timestamptz, 'UTC')) AS hour,
+            1 AS number
+        FROM standing
+        UNION ALL
+        SELECT
+            greatest(
+                date_trunc('hour', gone_at, 'UTC'),
+                date_trunc('hour', created_at, 'UTC'),
+                date_trunc('hour', :start::timestamptz, 'UTC')
+            ),
+            -1
+        FROM standing
+        WHERE gone_at < :until
+    ) AS each
+    GROUP BY hour
 )
 
 SELECT
@@ -55,13 +79,11 @@ SELECT
     coalesce(e.closed, 0) AS closed,
     coalesce(e.rolled_back, 0) AS rolled_back,
     coalesce(e.broken_off, 0) AS broken_off,
-    (
-        SELECT count(*) FROM standing AS s
-        WHERE s.created_at < h.until AND (s.gone_at IS NULL OR s.gone_at >= h.until)
-    ) AS open_at_end
+    coalesce(sum(c.number) OVER (ORDER BY h.since), 0)::bigint AS open_at_end
 FROM hours AS h
 LEFT JOIN begun AS b ON date_trunc('hour', h.since, 'UTC') = b.hour
 LEFT JOIN ended AS e ON date_trunc('hour', h.since, 'UTC') = e.hour
+LEFT JOIN changes AS c ON date_trunc('hour', h.since, 'UTC') = c.hour
 ORDER BY h.since;
 
 -- name: broken_off
