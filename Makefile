@@ -92,6 +92,10 @@ reliability-logs: install ## a load of logs killed a hundred times in the middle
 backfill-logs: install ## 30 days of archives through a running Airflow by `airflow backfill create`, counted, and again (ARGS=--days N)
 	@$(PY) tools/backfill_logs.py $(ARGS)
 
+.PHONY: backfill-audits
+backfill-audits: install ## three days of audits through a running Airflow by `airflow backfill create`, each report looked for on the page, and again (ARGS=--days N)
+	@$(PY) -m tools.backfill_audits $(ARGS)
+
 .PHONY: fmt
 fmt: install ## put the code in its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix -q .

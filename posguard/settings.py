@@ -194,6 +194,9 @@ class Settings(BaseSettings):
         timedelta(hours=2, minutes=10),
         description="time without a complete reconciliation after which an alert says so; 0 never does",
     )
+    alert_retention_days: int = Field(
+        365, ge=30, le=3650, description="days that alerts which were sent and stand no more are kept"
+    )
     heartbeat_url: SecretStr | None = Field(
         None,
         description="address that each complete run asks for, so that a watcher outside notices a silence",
@@ -229,6 +232,11 @@ class Settings(BaseSettings):
     def log_retention(self) -> timedelta:
         """log_retention_days as a time."""
         return timedelta(days=self.log_retention_days)
+
+    @property
+    def alert_retention(self) -> timedelta:
+        """alert_retention_days as a time."""
+        return timedelta(days=self.alert_retention_days)
 
     @property
     def used_weight_share(self) -> float:

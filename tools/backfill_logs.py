@@ -62,7 +62,9 @@ def main() -> int:
         )
         truth, lines, races = write_archives(folder, first, asked.days)
         print(f"{asked.days} archives, {lines} lines, {sum(truth.values())} events, {races} races")
-        env = started(folder, server, bot, closing)
+        paths = [str(folder / "disk"), f"file://{folder}/storage"]
+        sources = json.dumps([{"name": "bot", "paths": paths, "zone": ZONE}])
+        env = started(folder, server, bot, closing, {"POSGUARD_LOG_SOURCES": sources})
         good = backfilled(env, server, bot, first=first, asked=asked, truth=truth)
         (findings,) = ask(bot, "SELECT count(*) FROM posguard.findings")
         (covered,) = ask(bot, "SELECT count(*) FROM posguard.log_intervals")
@@ -97,8 +99,10 @@ def write_archives(folder: Path, first: datetime, days: int) -> tuple[Counter[st
     return truth, lines, races
 
 
-def started(folder: Path, server: EmbeddedServer, bot: str, closing: ExitStack) -> dict[str, str]:
-    """Airflow's environment, with all four components up."""
+def started(
+    folder: Path, server: EmbeddedServer, bot: str, closing: ExitStack, more: dict[str, str]
+) -> dict[str, str]:
+    """Airflow's environment with `more` in it, and all four components up."""
     port = free_port(8090)
     metadata = server.dsn("airflow")
     env = airflow.environment(
@@ -113,13 +117,10 @@ def started(folder: Path, server: EmbeddedServer, bot: str, closing: ExitStack) 
         "schema": "bot",
         "sslmode": "disable",
     }
-    paths = [str(folder / "disk"), f"file://{folder}/storage"]
     env = airflow.with_connections(
         env, {"posguard_db": airflow.connection_of_database(database)}, metadata=metadata
-    ) | {
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "POSGUARD_LOG_SOURCES": json.dumps([{"name": "bot", "paths": paths, "zone": ZONE}]),
-    }
+    )
+    env |= {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True", **more}
     began = monotonic()
     command(env, "db", "migrate")
     (folder / "logs").mkdir(exist_ok=True)

@@ -57,7 +57,7 @@ FROM (
 INSERT INTO monitoring.events (event_type, event_data, correlation_id, position_id, symbol, exchange, severity, error_message, created_at)
 SELECT
     k.event_type, '{{"quantity": "1", "side": "long"}}', 'open-' || p.id, p.id, p.symbol, p.exchange, k.severity, k.error,
-    p.created_at + interval '1 millisecond' * (k.after + p.id * k.after::bigint % 977)
+    p.created_at + interval '1 microsecond' * (1000 * (k.after + p.id * k.after::bigint % 977) + p.id * 7919::bigint % 1000)
 FROM monitoring.positions AS p
 CROSS JOIN LATERAL (
     VALUES

@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from posguard.alerts import channels
+from posguard.alerts.minding import check_routes, forget
 from posguard.alerts.routing import delay, drafts, gathered
 from posguard.errors import PosguardError, RetryableError
 from posguard.model.alert import overdue, overdue_ended
@@ -39,6 +41,8 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=30)
 _RENEWALS = 3
 _AT_ONCE = 8
+# How often the service forgets what is too old, in passes: about once an hour.
+_FORGETS = 720
 # Seconds between two passes of the service: with the widest window an alert still goes out within a minute.
 PACE = 5.0
 _NOW = timedelta()
@@ -186,8 +190,9 @@ async def send_all(
     owner: str = "",
     say: Say | None = None,
 ) -> list[Tried]:
-    """One pass: the deadline, what waits into messages, the messages that are due to their receivers."""
+    """One pass: the deadline, routes that are gone, what waits into messages, the messages that are due to their receivers."""
     await check_deadline(db, deadline)
+    await check_routes(db, routes)
     await put_together(db, routes, window=window)
     return await deliver(db, routes, owner=owner or sender_name(), say=say)
 
@@ -198,16 +203,22 @@ async def keep_sending(
     *,
     deadline: timedelta,
     window: timedelta,
+    keep: timedelta,
     say: Say,
     trouble: Callable[[str], None],
     pace: float = PACE,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
 ) -> None:
-    """Passes until it is cancelled. A database that does not answer is told once to `trouble` and asked again at each pass."""
+    """Passes until it is cancelled, and about once an hour what was sent longer than `keep` ago is forgotten.
+
+    A database that does not answer is told once to `trouble` and asked again at each pass.
+    """
     owner, known = sender_name(), ""
-    while True:
+    for number in count():
         try:
             await send_all(db, routes, deadline=deadline, window=window, owner=owner, say=say)
+            if number % _FORGETS == 0 and (why := await forget(db, keep)):
+                trouble(why)
             known = ""
         except RetryableError as error:
             if (said := str(error)) != known:

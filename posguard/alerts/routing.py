@@ -61,7 +61,8 @@ def drafts(alerts: Sequence[WaitingAlert], routes: Iterable[AlertRoute]) -> list
 
 
 def _key(route: AlertRoute, alerts: Iterable[WaitingAlert]) -> str:
-    text = "\x1f".join([route.name, *sorted(alert.key for alert in alerts)])
+    # with the number, which is never given twice: an alert of old may be forgotten, and its key come again
+    text = "\x1f".join([route.name, *sorted(f"{alert.key}:{alert.id}" for alert in alerts)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

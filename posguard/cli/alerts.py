@@ -8,24 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from posguard.cli.alerts_gone import give_up, move
 from posguard.cli.options import AsJson, OnDemo
 from posguard.errors import ExitCode, SettingsError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import SecretStr
 
     from posguard.alert_route import AlertRoute
     from posguard.alerts.deliver import Outlook, Tried
     from posguard.model.alert import WaitingAlert
-    from posguard.postgres.alerts import Message, Totals
+    from posguard.postgres.alerts import Message, Totals, Unsent
     from posguard.settings import Settings
 
 app = typer.Typer(
     help="Alerts on their way to people: send what waits, list what stands or could not be sent, test the routes.",
     no_args_is_help=True,
 )
+app.command("move")(move)
+app.command("give-up")(give_up)
 NO_ROUTE = "No route is set, so nothing can be sent. Nothing was done; what waits goes on waiting."
 NO_ROUTE_HINT = (
     'Set POSGUARD_ALERT_ROUTES=\'[{"name": "desk", "kind": "slack", "url": "https://…"}]\'; docs/alerts.md.'
@@ -95,15 +98,19 @@ def list_(
     from posguard.cli.alerts_shapes import AlertList, MessageShape, StandingAlert
     from posguard.cli.desk import at_desk
     from posguard.postgres import alerts
+    from posguard.settings import load_settings
 
-    async def read(connection: Any) -> tuple[list[WaitingAlert], Sequence[Message], Totals]:
+    async def read(connection: Any) -> tuple[list[WaitingAlert], Sequence[Message], Totals, list[Unsent]]:
         return (
             await alerts.standing(connection, limit=limit),
             await alerts.messages(connection, sent_too=all_, limit=limit),
             await alerts.totals(connection),
+            await alerts.unsent_by_route(connection),
         )
 
-    standing, messages, totals = at_desk(read, demo=demo)
+    standing, messages, totals, unsent = at_desk(read, demo=demo)
+    known = {route.name for route in load_settings().alert_routes}
+    gone = {one.route: one.messages for one in unsent if one.route not in known}
     if as_json:
         output.emit(
             AlertList(
@@ -112,10 +119,11 @@ def list_(
                 waiting=totals.waiting,
                 unsent=totals.unsent,
                 failing=totals.failing,
+                without_route=gone,
             )
         )
         return
-    _tell_list(standing, messages, totals)
+    _tell_list(standing, messages, totals, gone)
 
 
 @app.command("test")
@@ -165,13 +173,18 @@ async def _planned(dsn: SecretStr, routes: Sequence[AlertRoute]) -> Outlook:
 
 async def _sent(dsn: SecretStr, settings: Settings) -> list[Tried]:
     from posguard.alerts.deliver import send_all
+    from posguard.alerts.minding import forget
+    from posguard.cli import output
     from posguard.postgres.pool import Database
     from posguard.postgres.schema import require_schema
 
     async with await Database.open(dsn, application="posguard alerts", size=2) as db:
         async with db.snapshot() as connection:
             await require_schema(connection)
-        return await send_all(db, settings.alert_routes, deadline=settings.alert_deadline)
+        tried = await send_all(db, settings.alert_routes, deadline=settings.alert_deadline)
+        if why := await forget(db, settings.alert_retention):
+            output.warn(why)
+        return tried
 
 
 def _watch(dsn: SecretStr, settings: Settings) -> None:
@@ -204,6 +217,7 @@ async def _kept(dsn: SecretStr, settings: Settings) -> None:
             settings.alert_routes,
             deadline=settings.alert_deadline,
             window=settings.alert_window,
+            keep=settings.alert_retention,
             say=lambda tried: print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_line(tried)}", flush=True),
             trouble=output.warn,
         )
@@ -249,7 +263,7 @@ def _tell_unsent(messages: Sequence[Message]) -> None:
             str(one.alerts),
             one.subject,
             str(one.attempts),
-            f"sent {one.sent_at:%Y-%m-%d %H:%M:%S}" if one.sent_at else f"{one.next_try:%Y-%m-%d %H:%M:%S}",
+            _when(one),
             one.last_error,
         )
         for one in messages
@@ -259,7 +273,17 @@ def _tell_unsent(messages: Sequence[Message]) -> None:
         output.table(columns, rows, title="Messages")
 
 
-def _tell_list(standing: Sequence[WaitingAlert], messages: Sequence[Message], totals: Totals) -> None:
+def _when(message: Message) -> str:
+    if message.sent_at:
+        return f"sent {message.sent_at:%Y-%m-%d %H:%M:%S}"
+    if message.given_up_at:
+        return f"given up by {message.given_up_by} {message.given_up_at:%Y-%m-%d %H:%M:%S}"
+    return f"{message.next_try:%Y-%m-%d %H:%M:%S}"
+
+
+def _tell_list(
+    standing: Sequence[WaitingAlert], messages: Sequence[Message], totals: Totals, gone: Mapping[str, int]
+) -> None:
     from posguard.alerts.wording import runbook
     from posguard.cli import output
 
@@ -275,6 +299,11 @@ def _tell_list(standing: Sequence[WaitingAlert], messages: Sequence[Message], to
     waits = f"{totals.waiting} alerts wait for a sender" if totals.waiting else "no alert waits for a sender"
     failing = f", {totals.failing} of them failed at least once" if totals.failing else ""
     print(f"\n{totals.unsent} messages are not sent{failing}; {waits}.")
+    for route, number in gone.items():
+        print(
+            f"{number} messages wait for the route {route}, which is not set here. Set it again, or:\n"
+            f"  posguard alerts move {route} --to ROUTE\n  posguard alerts give-up {route}"
+        )
 
 
 def _tell_tried(tried: list[Tried], *, as_json: bool) -> None:

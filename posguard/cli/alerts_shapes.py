@@ -10,6 +10,8 @@ from pydantic import Field
 from posguard.cli.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from posguard.alert_route import AlertRoute
     from posguard.alerts.deliver import Tried
     from posguard.model.alert import WaitingAlert
@@ -27,7 +29,11 @@ class MessageShape(Shape):
     created_at: datetime = Field(description="when it was put together")
     sent_at: datetime | None = Field(description="when its receiver took it; null: not sent")
     attempts: int = Field(description="how often it was tried")
-    next_try: datetime | None = Field(description="when it is tried next; null: sent")
+    next_try: datetime | None = Field(description="when it is tried next; null: sent, or given up")
+    given_up_at: datetime | None = Field(
+        description="when a person decided that it is not to be sent; null: nobody did"
+    )
+    given_up_by: str | None = Field(description="who did")
     last_error: str = Field(description="why it was not sent, or what to know although it was")
 
     @classmethod
@@ -42,7 +48,9 @@ class MessageShape(Shape):
             created_at=message.created_at,
             sent_at=message.sent_at,
             attempts=message.attempts,
-            next_try=None if message.sent_at else message.next_try,
+            next_try=None if message.sent_at or message.given_up_at else message.next_try,
+            given_up_at=message.given_up_at,
+            given_up_by=message.given_up_by,
             last_error=message.last_error,
         )
 
@@ -86,6 +94,9 @@ class AlertList(Shape):
     waiting: int = Field(description="alerts that no sender has put into a message yet")
     unsent: int = Field(description="messages that are not sent")
     failing: int = Field(description="of these, tried at least once")
+    without_route: dict[str, int] = Field(
+        description="of these, how many wait for routes that are not set here, by route"
+    )
 
 
 class PlannedMessage(Shape):
@@ -163,3 +174,19 @@ class SendReport(Shape):
         sent = sum(one.sent for one in tried)
         shapes: Any = tuple(SentMessage.of(one) for one in tried)
         return cls(messages=shapes, sent=sent, failed=len(tried) - sent)
+
+
+class Moved(Shape):
+    """`posguard alerts move --json` and `posguard alerts give-up --json`."""
+
+    done: bool = Field(description="false: shown, and nothing was changed")
+    route: str = Field(description="the route that they waited for")
+    to: str = Field(description="the route they go by now; empty where they were given up")
+    messages: tuple[MessageShape, ...] = Field(description="which these are")
+
+    @classmethod
+    def of(cls, route: str, to: str, messages: Sequence[Message], *, done: bool) -> Moved:
+        """The shape of what was moved or given up."""
+        return cls(
+            done=done, route=route, to=to, messages=tuple(MessageShape.of(message) for message in messages)
+        )

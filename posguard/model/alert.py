@@ -29,8 +29,9 @@ RUN_INCONCLUSIVE = "run_inconclusive"
 RECONCILIATION_OVERDUE = "reconciliation_overdue"
 SUITE_VIOLATION = "suite_violation"
 DAG_RUN_FAILED = "dag_run_failed"
+ALERT_ROUTE_GONE = "alert_route_gone"
 # The kinds that this module makes, beside those of findings.
-ALERT_KINDS = (RUN_INCONCLUSIVE, RECONCILIATION_OVERDUE, SUITE_VIOLATION, DAG_RUN_FAILED)
+ALERT_KINDS = (RUN_INCONCLUSIVE, RECONCILIATION_OVERDUE, SUITE_VIOLATION, DAG_RUN_FAILED, ALERT_ROUTE_GONE)
 NO_VENUE = f"{RUN_INCONCLUSIVE}:none"
 _TOLD = frozenset({Severity.CRITICAL, Severity.WARNING})
 
@@ -280,3 +281,23 @@ def dag_run_alert(dag_id: str, run_id: str, *, failed: bool) -> TopicAlert:
     text = f"The run {run_id} of the DAG {dag_id} {'failed' if failed else 'went well again'}."
     payload = {"dag": dag_id, "dag_run": run_id, "runbook": DAG_RUN_FAILED.replace("_", "-")}
     return TopicAlert(topic, event, Severity.WARNING, DAG_RUN_FAILED, text, payload=payload)
+
+
+def route_gone(route: str, messages: int, severity: Severity, oldest: datetime) -> TopicAlert:
+    """What to tell of messages that wait for a route which their sender does not know; as severe as the worst of them."""
+    return TopicAlert(
+        f"{ALERT_ROUTE_GONE}:{route}",
+        AlertEvent.RAISED,
+        severity,
+        ALERT_ROUTE_GONE,
+        f"{messages} messages wait for the route {route}, which is not set, since {oldest:%Y-%m-%d %H:%M} UTC. Nobody gets them.",
+        payload={"route": route, "runbook": ALERT_ROUTE_GONE.replace("_", "-")},
+    )
+
+
+def route_gone_ended(topic: str) -> TopicAlert:
+    """The end of it: nothing waits for that route any more."""
+    route = topic.partition(":")[2]
+    payload = {"route": route, "runbook": ALERT_ROUTE_GONE.replace("_", "-")}
+    text = f"Nothing waits for the route {route} any more."
+    return TopicAlert(topic, AlertEvent.RESOLVED, Severity.WARNING, ALERT_ROUTE_GONE, text, payload=payload)

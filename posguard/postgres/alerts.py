@@ -71,7 +71,10 @@ async def standing(connection: Any, kind: str = "", limit: int = 1000) -> list[W
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to one route at once, with its tries. key is the same at every try; sent_at None where it is not sent."""
+    """What goes to one route at once, with its tries. key is the same at every try; sent_at None where it is not sent.
+
+    given_up_at None where nobody decided that it is not to be sent any more; given_up_by is who did.
+    """
 
     id: int
     key: str
@@ -84,6 +87,8 @@ class Message:
     attempts: int
     next_try: datetime
     last_error: str
+    given_up_at: datetime | None = None
+    given_up_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ async def mark_failed(connection: Any, message_id: int, *, owner: str, error: st
 
 
 async def messages(connection: Any, *, sent_too: bool = False, limit: int = 100) -> Sequence[Message]:
-    """The messages that are not sent, the worst first; then, where asked for, those that are, the newest first."""
+    """The messages that are not sent, the worst first; then, where asked for, those that are or were given up, the newest first."""
     found = queries("alerts").messages(connection, sent_too=sent_too, limit=limit)
     return [_message(record) async for record in found]
 
@@ -187,6 +192,55 @@ class Totals:
 async def totals(connection: Any) -> Totals:
     """How much is on its way."""
     return Totals(**dict(await queries("alerts").totals(connection)))
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The messages of a route that are not sent: how many, the worst severity, since when and for how long the oldest has waited."""
+
+    route: str
+    messages: int
+    severity: Severity
+    oldest: datetime
+    age: timedelta
+
+
+async def unsent_by_route(connection: Any) -> list[Unsent]:
+    """What is not sent of each route, the one that has waited longest first."""
+    return [
+        Unsent(r["route"], r["messages"], Severity(r["severity"]), r["oldest"], r["age"])
+        async for r in queries("alerts").unsent_by_route(connection)
+    ]
+
+
+async def reroute(connection: Any, route: str, to: str) -> list[Message]:
+    """Lets what is not sent of a route go by another one, at once and under the keys it has; returns it.
+
+    What a sender holds at this moment stays where it is.
+    """
+    found = queries("alerts").reroute(connection, route=route, to=to, note=f"moved from the route {route}")
+    return [_message(record) async for record in found]
+
+
+async def give_up(connection: Any, route: str, by: str) -> list[Message]:
+    """Remembers that what is not sent of a route is not to be sent any more, and who says so; returns it. Call it inside a transaction.
+
+    The alerts stay, and those that another route's message told are sent.
+    """
+    found = [_message(r) async for r in queries("alerts").give_up(connection, route=route, by=by)]
+    await queries("alerts").mark_rest_sent(connection, ids=[one.id for one in found])
+    return found
+
+
+async def forget(connection: Any, before: datetime, limit: int) -> tuple[int, int]:
+    """Deletes alerts that were sent before a time, `limit` at most, and as many messages left without any; returns how many of each.
+
+    Nothing that stands, waits, was given up or was taken by no route.
+    """
+    asked = queries("alerts")
+    alerts = [record async for record in asked.forget_alerts(connection, before=before, limit=limit)]
+    messages = [record async for record in asked.forget_messages(connection, before=before, limit=limit)]
+    return len(alerts), len(messages)
 
 
 async def watch(connection: Any) -> Watch:

@@ -564,6 +564,7 @@ async def test_the_service_outlives_a_database_that_does_not_answer(webhook):
             [hook_route(webhook)],
             deadline=HOUR,
             window=OFF,
+            keep=timedelta(days=365),
             say=print,
             trouble=said.append,
             sleep=count,

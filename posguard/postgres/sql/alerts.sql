@@ -87,12 +87,18 @@ WHERE m.id IN (
     SELECT due.id FROM posguard.alert_messages AS due
     WHERE
         due.sent_at IS NULL
+        AND due.given_up_at IS NULL
         AND due.next_try <= clock_timestamp()
         AND (due.lease_until IS NULL OR due.lease_until <= clock_timestamp())
         AND due.route = ANY(:routes::text [])
         AND NOT EXISTS (
             SELECT FROM posguard.alert_messages AS before
-            WHERE before.route = due.route AND before.sent_at IS NULL AND before.id < due.id AND before.attempts < :patience
+            WHERE
+                before.route = due.route
+                AND before.sent_at IS NULL
+                AND before.given_up_at IS NULL
+                AND before.id < due.id
+                AND before.attempts < :patience
         )
     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], due.severity), due.id
     LIMIT :limit
@@ -129,7 +135,7 @@ WHERE id = :id AND lease_owner = :owner AND sent_at IS NULL
 RETURNING id;
 
 -- name: mark_alerts_sent!
--- An alert is sent when every message that tells of it is.
+-- An alert is sent when every message that tells of it is, but for those that were given up.
 UPDATE posguard.alert_outbox AS o
 SET sent_at = clock_timestamp()
 FROM posguard.alert_message_items AS mine
@@ -140,7 +146,7 @@ WHERE
     AND NOT EXISTS (
         SELECT FROM posguard.alert_message_items AS i
         INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
-        WHERE i.alert_id = o.id AND m.sent_at IS NULL AND m.id <> :id
+        WHERE i.alert_id = o.id AND m.sent_at IS NULL AND m.given_up_at IS NULL AND m.id <> :id
     );
 
 -- name: mark_failed!
@@ -149,22 +155,133 @@ SET last_error = :error, next_try = clock_timestamp() + :delay::interval, lease_
 WHERE id = :id AND lease_owner = :owner AND sent_at IS NULL;
 
 -- name: messages
--- What is not sent yet, the worst first, then what was sent, the newest first.
+-- What is not sent yet, the worst first, then what was sent or given up, the newest first.
 SELECT * FROM posguard.alert_messages
-WHERE :sent_too OR sent_at IS NULL
+WHERE :sent_too OR (sent_at IS NULL AND given_up_at IS NULL)
 ORDER BY
-    sent_at IS NOT NULL,
-    CASE WHEN sent_at IS NULL THEN array_position(ARRAY['critical', 'warning', 'info'], severity) END,
-    CASE WHEN sent_at IS NULL THEN id END,
+    sent_at IS NOT NULL OR given_up_at IS NOT NULL,
+    CASE WHEN sent_at IS NULL AND given_up_at IS NULL THEN array_position(ARRAY['critical', 'warning', 'info'], severity) END,
+    CASE WHEN sent_at IS NULL AND given_up_at IS NULL THEN id END,
     id DESC
 LIMIT :limit;
 
 -- name: totals^
 SELECT
     (SELECT count(*) FROM posguard.alert_outbox WHERE routed_at IS NULL) AS waiting,
-    (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL) AS unsent,
-    (SELECT count(*) FROM posguard.alert_messages WHERE sent_at IS NULL AND last_error <> '') AS failing,
-    (SELECT min(created_at) FROM posguard.alert_messages WHERE sent_at IS NULL AND last_error <> '') AS oldest_failing;
+    count(*) AS unsent,
+    count(*) FILTER (WHERE last_error <> '') AS failing,
+    min(created_at) FILTER (WHERE last_error <> '') AS oldest_failing
+FROM posguard.alert_messages
+WHERE sent_at IS NULL AND given_up_at IS NULL;
+
+-- name: unsent_by_route
+-- The messages of each route that are not sent, the route whose oldest has waited longest first.
+SELECT
+    route,
+    count(*) AS messages,
+    min(created_at) AS oldest,
+    clock_timestamp() - min(created_at) AS age,
+    (array_agg(severity ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity)))[1] AS severity
+FROM posguard.alert_messages
+WHERE sent_at IS NULL AND given_up_at IS NULL
+GROUP BY route
+ORDER BY oldest, route;
+
+-- name: reroute
+-- What is not sent of a route goes by another one, at once, under the keys it has; what is being sent stays where it is.
+UPDATE posguard.alert_messages
+SET
+    route = :to,
+    attempts = 0,
+    next_try = clock_timestamp(),
+    last_error = :note,
+    lease_owner = NULL,
+    lease_until = NULL
+WHERE
+    route = :route
+    AND sent_at IS NULL
+    AND given_up_at IS NULL
+    AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+RETURNING *;
+
+-- name: give_up
+-- What is not sent of a route is not to be sent any more; what is being sent stays as it is.
+UPDATE posguard.alert_messages
+SET given_up_at = clock_timestamp(), given_up_by = :by, lease_owner = NULL, lease_until = NULL
+WHERE
+    route = :route
+    AND sent_at IS NULL
+    AND given_up_at IS NULL
+    AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+RETURNING *;
+
+-- name: mark_rest_sent!
+-- The alerts of messages that were given up, where another message of theirs was sent and none waits.
+UPDATE posguard.alert_outbox AS o
+SET sent_at = clock_timestamp()
+WHERE
+    o.sent_at IS NULL
+    AND o.id IN (SELECT i.alert_id FROM posguard.alert_message_items AS i WHERE i.message_id = ANY(:ids::bigint []))
+    AND EXISTS (
+        SELECT FROM posguard.alert_message_items AS i
+        INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
+        WHERE i.alert_id = o.id AND m.sent_at IS NOT NULL
+    )
+    AND NOT EXISTS (
+        SELECT FROM posguard.alert_message_items AS i
+        INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
+        WHERE i.alert_id = o.id AND m.sent_at IS NULL AND m.given_up_at IS NULL
+    );
+
+-- name: forget_alerts
+-- Alerts that were sent before a time. Kept is every alert of a topic that stands, or of which something still waits: what stands
+-- is known by them, and a late message tells by them what came after it.
+DELETE FROM posguard.alert_outbox
+WHERE id IN (
+    SELECT o.id FROM posguard.alert_outbox AS o
+    WHERE
+        o.sent_at < :before
+        AND o.created_at < :before
+        AND (
+            o.topic IS NULL
+            OR (
+                SELECT last.event FROM posguard.alert_outbox AS last
+                WHERE last.topic = o.topic
+                ORDER BY last.id DESC
+                LIMIT 1
+            ) = 'resolved'
+            AND NOT EXISTS (
+                SELECT FROM posguard.alert_outbox AS other
+                WHERE
+                    other.topic = o.topic
+                    AND other.sent_at IS NULL
+                    AND (
+                        other.routed_at IS NULL
+                        OR EXISTS (
+                            SELECT FROM posguard.alert_message_items AS i
+                            INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
+                            WHERE i.alert_id = other.id AND m.sent_at IS NULL AND m.given_up_at IS NULL
+                        )
+                    )
+            )
+        )
+    ORDER BY o.id
+    LIMIT :limit
+)
+RETURNING id;
+
+-- name: forget_messages
+-- Messages that were sent before a time and whose alerts are all gone.
+DELETE FROM posguard.alert_messages
+WHERE id IN (
+    SELECT m.id FROM posguard.alert_messages AS m
+    WHERE
+        m.sent_at < :before
+        AND NOT EXISTS (SELECT FROM posguard.alert_message_items AS i WHERE i.message_id = m.id)
+    ORDER BY m.id
+    LIMIT :limit
+)
+RETURNING id;
 
 -- name: begin_watch!
 INSERT INTO posguard.alert_watch DEFAULT VALUES ON CONFLICT (only_row) DO NOTHING;

@@ -49,7 +49,7 @@ WHERE
         OR EXISTS (
             SELECT FROM posguard.alert_message_items AS i
             INNER JOIN posguard.alert_messages AS m ON i.message_id = m.id
-            WHERE i.alert_id = o.id AND m.sent_at IS NULL
+            WHERE i.alert_id = o.id AND m.sent_at IS NULL AND m.given_up_at IS NULL
         )
     )
 GROUP BY o.severity

@@ -32,6 +32,8 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE
         ON posguard.alert_outbox, posguard.alert_messages, posguard.alert_message_items, posguard.alert_watch
         TO posguard_monitor;
+        -- what was sent long ago
+        GRANT DELETE ON posguard.alert_outbox, posguard.alert_messages TO posguard_monitor;
     END IF;
 END
 $$;
