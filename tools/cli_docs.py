@@ -79,6 +79,7 @@ OUTPUTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("posguard alerts send, posguard alerts test", alerts_shapes.SendReport),
     ("posguard alerts send --dry-run", alerts_shapes.SendPlan),
     ("posguard alerts list", alerts_shapes.AlertList),
+    ("posguard alerts move, posguard alerts give-up", alerts_shapes.Moved),
     ("posguard monitor", monitor_shapes.MonitorReport),
     ("posguard baseline save, list", baseline_shapes.BaselineList),
     ("posguard db upgrade, posguard db downgrade", shapes.SchemaChange),
