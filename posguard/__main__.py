@@ -1,6 +1,6 @@
 """`python -m posguard`: the same as the program `posguard`."""
 
-from posguard.cli.app import main
+from posguard.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -32,10 +32,10 @@ from posguard.cli import (
     restore,
     simulator,
 )
+from posguard.cli.entry import INTERRUPTED
 from posguard.errors import ExitCode, PosguardBugError, PosguardError
 
 HELP_WIDTH = 100
-INTERRUPTED = 130
 READER_GONE = 141
 
 app = typer.Typer(

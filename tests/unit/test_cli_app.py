@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from posguard.cli import app as door
-from posguard.cli import options
+from posguard.cli import entry, options
 from posguard.errors import ExitCode, PosguardBugError, PosguardError, RefusedError, UsageError
 from posguard.settings import EXCHANGES
 from tests.program import environment, posguard
@@ -107,6 +107,19 @@ def test_a_reader_that_went_away_is_neither_fine_nor_a_finding(raising):
     raising(SystemExit(1))
     with pytest.raises(SystemExit):
         door.run([])
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_line_too(monkeypatch, capsys):
+    class Pressed:
+        def find_spec(self, name, *_):
+            if name == door.__name__:
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, door.__name__)
+    monkeypatch.setattr(sys, "meta_path", [Pressed(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "posguard: Interrupted.\n")
 
 
 def test_every_command_and_option_has_its_help():
