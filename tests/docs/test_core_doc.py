@@ -62,6 +62,11 @@ def test_the_tests_it_names_exist():
     assert named
     for name in named:
         assert list((ROOT / "tests").rglob(name)), name
+    rows = re.findall(r"^\|.*\| `(test_\w+\.py)`: `(test_\w+)` \|$", PAGE, re.MULTILINE)
+    assert len(rows) == len(PAGE.split("| problem | rule | test |\n", 1)[1].split("\n\n")[0].splitlines()) - 1
+    for file, test in rows:
+        (path,) = (ROOT / "tests").rglob(file)
+        assert f"def {test}(" in path.read_text(encoding="utf-8"), (file, test)
 
 
 def test_every_mutant_is_told():
