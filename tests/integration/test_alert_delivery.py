@@ -1,4 +1,4 @@
-"""Alerts to a local webhook and a local SMTP server: grouped, once, retried under the same key, and nothing secret anywhere."""
+"""Alerts to a local webhook: grouped, once, retried under the same key, by whoever holds the lease."""
 
 from __future__ import annotations
 
@@ -7,73 +7,38 @@ import json
 import os
 import re
 import signal
-import ssl
 import uuid
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import stamina
 
 from posguard.alert_route import AlertRoute
 from posguard.alerts import channels
-from posguard.alerts.deliver import PACE, check_deadline, deliver, keep_sending, put_together, send_all
-from posguard.errors import DatabaseUnavailableError
+from posguard.alerts.deliver import PACE, check_deadline, deliver, put_together, send_all
 from posguard.model.finding import Severity
 from posguard.postgres import alerts as outbox
 from posguard.postgres.pool import Database
 from posguard.postgres.roles import roles_sql
-from posguard.reconcile.run import record_pass
 from tests.conftest import run_script
+from tests.fixtures.alerting import (
+    HOUR,
+    due,
+    hook_route,
+    mail_route,
+    messages,
+    no_second_tries,
+    send,
+    sql,
+)
 from tests.fixtures.receivers import reserved_port, running_webhook
 from tests.integration.test_alert_outbox import one, put
 from tests.integration.test_stores import AT, ORPHAN, db, passed, record
-from tests.program import PROGRAM, environment, posguard
+from tests.program import PROGRAM, environment
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("no_second_tries")]
 assert db  # a fixture
-
-OFF = timedelta()
-HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def no_second_tries():
-    """A try is a try: what stamina adds would only be waited for."""
-    stamina.set_testing(True, attempts=1)
-    yield
-    stamina.set_testing(False)
-
-
-def hook_route(hook, name="hook", **more):
-    return AlertRoute(name=name, kind="webhook", url=f"{hook.url}/{name}", **more)
-
-
-def mail_route(server, name="mail", user="", query="?starttls=off", **more):
-    more = {"sender": "posguard@desk.example", "to": ("ann@desk.example", "bob@desk.example")} | more
-    return AlertRoute(name=name, kind="email", url=server.url(user, query), **more)
-
-
-async def send(db, *routes):
-    return await send_all(db, routes, deadline=OFF)
-
-
-async def sql(db, text, *values):
-    async with db.connection() as connection:
-        return await connection.fetch(text, *values)
-
-
-async def due(db):
-    """As if the time until the next try, and that of every lease, had passed."""
-    await sql(
-        db,
-        "UPDATE posguard.alert_messages SET next_try = now() - interval '1s',"
-        " lease_until = CASE WHEN lease_owner IS NOT NULL THEN now() - interval '1s' END",
-    )
-
-
-async def messages(db):
-    return await sql(db, "SELECT * FROM posguard.alert_messages ORDER BY id")
+assert no_second_tries  # a fixture
 
 
 # Grouped, once
@@ -345,228 +310,3 @@ async def test_the_monitors_role_may_send(bot_dsn, server_dsn, db, webhook):
     finally:
         run_script(bot_dsn.get_secret_value(), f"DROP OWNED BY {prefix}_monitor")
         run_script(server_dsn, f"DROP ROLE {prefix}_monitor")
-
-
-# E-mail
-
-
-async def test_mail_goes_by_starttls_and_login_and_is_known_again_by_its_id(
-    db, mail_server, monkeypatch, tmp_path
-):
-    import trustme
-
-    authority = trustme.CA()
-    mail_server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(mail_server.tls)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    mail_server.login = "ann:hunter2"
-    await put(db, one())
-    routes = (mail_route(mail_server, user="ann:hunter2", query=""),)
-    (stranger,) = await send(db, *routes)
-    assert stranger.error == "its certificate or its TLS was refused"
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    mail_server.says = b"451 busy, hunter2"
-    for says, error in ((b"451 later", "it answered 451"), (b"250 ok", "")):
-        mail_server.says = says
-        await due(db)
-        (tried,) = await send(db, *routes)
-        assert tried.error == error
-    ids = [mail["Message-ID"] for mail in mail_server.got]
-    assert ids == [f"<{tried.message.key}@desk.example>"] * 2
-    assert mail_server.secured == 2
-
-
-@pytest.mark.parametrize(
-    ("setup", "error"),
-    [
-        ({"login": "ann:right"}, "the login was refused (535)"),
-        ({"refuses": frozenset({"ann@desk.example", "bob@desk.example"})}, "every recipient was refused"),
-        ({"says": b"554 no"}, "it answered 554"),
-    ],
-    ids=["login", "recipients", "message"],
-)
-async def test_what_a_mail_server_refuses_is_said_without_its_words(db, mail_server, setup, error):
-    for name, value in setup.items():
-        setattr(mail_server, name, value)
-    await put(db, one())
-    user = "ann:hunter2" if mail_server.login else ""
-    (tried,) = await send(db, mail_route(mail_server, user=user))
-    assert tried.error == error
-
-
-async def test_a_server_without_starttls_gets_neither_login_nor_message(db, mail_server):
-    await put(db, one())
-    (tried,) = await send(db, mail_route(mail_server, user="ann:hunter2", query=""))
-    assert tried.error == "it does not offer what is needed (STARTTLS, or a login)"
-    assert mail_server.got == []
-
-
-async def test_one_refused_recipient_is_said_and_the_others_get_it_once(db, mail_server):
-    mail_server.refuses = frozenset({"bob@desk.example"})
-    await put(db, one())
-    (tried,) = await send(db, mail_route(mail_server))
-    assert (tried.sent, tried.note) == (True, "1 of 2 recipients were refused")
-    await due(db)
-    assert await send(db, mail_route(mail_server)) == []
-    assert mail_server.to == [["ann@desk.example"]]
-    assert (await messages(db))[0]["last_error"] == tried.note
-
-
-# The deadline
-
-
-async def kinds(db):
-    found = await sql(db, "SELECT kind, event FROM posguard.alert_outbox ORDER BY id")
-    return [tuple(record) for record in found]
-
-
-async def test_a_reconciliation_that_is_overdue_is_told_once_and_its_return_once(db):
-    limit = timedelta(hours=2, minutes=10)
-    assert not await check_deadline(db, limit)  # the watch has only begun
-    await sql(db, "UPDATE posguard.alert_watch SET since = since - interval '3h'")
-    assert await check_deadline(db, limit)
-    await record_pass(db, passed(AT, conclusive=False), source="cli")
-    assert await check_deadline(db, limit)
-    assert not await check_deadline(db, OFF)
-    overdue = ("reconciliation_overdue", "raised")
-    assert await kinds(db) == [overdue, ("run_inconclusive", "raised")]
-    now = (await sql(db, "SELECT now()"))[0][0]
-    await record_pass(db, passed(now), source="cli")
-    assert not await check_deadline(db, limit)
-    assert sorted(await kinds(db)) == sorted([
-        overdue, ("run_inconclusive", "raised"),
-        ("reconciliation_overdue", "resolved"), ("run_inconclusive", "resolved")])  # fmt: skip
-    await sql(db, "UPDATE posguard.runs SET finished_at = finished_at - interval '3h'")
-    assert await check_deadline(db, limit)
-
-
-async def test_filtered_runs_do_not_keep_the_deadline(db):
-    from posguard.model.scope import Scope
-
-    now = (await sql(db, "SELECT now()"))[0][0]
-    await sql(db, "UPDATE posguard.alert_watch SET since = since - interval '3h'")
-    await record_pass(db, passed(now, scope=Scope("binance")), source="cli")
-    assert await check_deadline(db, HOUR)
-
-
-# The program
-
-
-def program(folder, dsn, routes, *words, **more):
-    given = {"POSGUARD_DSN": dsn.get_secret_value(), "POSGUARD_ALERT_ROUTES": json.dumps(routes)} | more
-    return posguard("alerts", *words, folder=folder, **given)
-
-
-async def test_the_program_shows_sends_and_lists_and_no_secret_is_anywhere(db, bot_dsn, webhook, tmp_path):
-    webhook.status = 404
-    routes = [
-        {"name": "hook", "kind": "webhook", "url": f"{webhook.url}/T0/hunter2", "token": "hunter2"},
-        {"name": "mail", "kind": "email", "url": "smtp://ann:hunter2@127.0.0.1:9", "sender": "hunter2@a.example", "to": ["hunter2@b.example"]},
-    ]  # fmt: skip
-    await put(db, one(1), one(2))
-
-    async def run(*words):
-        done = await asyncio.to_thread(program, tmp_path, bot_dsn, routes, *words)
-        assert "hunter2" not in done.out + done.err
-        return done
-
-    plan = await run("send", "--dry-run", "--json")
-    assert (plan.code, plan.json["waiting"], webhook.got) == (0, 2, [])
-    assert [one["place"] for one in plan.json["messages"]] == [
-        "http://127.0.0.1", "smtp://127.0.0.1, recipients: 1"]  # fmt: skip
-    assert await messages(db) == []
-    failed = await run("send", "--json")
-    assert failed.code == 3
-    assert [one["sent"] for one in failed.json["messages"]] == [False, False]
-    assert {one["key"] for one in plan.json["messages"]} == {one["key"] for one in failed.json["messages"]}
-    webhook.status = 200
-    await due(db)
-    partly = await run("send")
-    assert partly.code == 5
-    assert "sent hook" in partly.out
-    assert len(set(webhook.keys)) == 1
-    listed = await run("list")
-    assert "the connection was refused" in listed.out
-    assert "1 messages are not sent, 1 of them failed at least once" in listed.out
-    tables = await sql(
-        db, "SELECT format('posguard.%I', tablename) AS name FROM pg_tables WHERE schemaname = 'posguard'"
-    )
-    for table in tables:
-        assert "hunter2" not in str(await sql(db, f"SELECT t::text FROM {table['name']} AS t")), table["name"]
-
-
-async def test_the_program_says_that_no_route_is_set(bot_dsn, tmp_path):
-    done = posguard("alerts", "send", folder=tmp_path, POSGUARD_DSN=bot_dsn.get_secret_value())
-    done.fails_with(3, "No route is set", "POSGUARD_ALERT_ROUTES")
-
-
-async def test_a_route_is_tried_with_a_made_up_message(webhook):
-    from posguard.alerts.trial import try_routes
-
-    async with running_webhook() as down:
-        down.status = 500
-        good, bad = await try_routes([hook_route(webhook, "good"), hook_route(down, "bad")])
-    assert (good.sent, bad.error) == (True, "it answered 500")
-    assert webhook.bodies[0]["alerts"][0]["kind"] == "test"
-
-
-async def test_the_service_sends_soon_and_ends_well(db, bot_dsn, webhook, tmp_path):
-    routes = json.dumps([{"name": "hook", "kind": "webhook", "url": webhook.url}])
-    given = environment(
-        POSGUARD_DSN=bot_dsn.get_secret_value(), POSGUARD_ALERT_ROUTES=routes, POSGUARD_ALERT_WINDOW="0s"
-    )
-    await put(db, one())
-    service = await asyncio.create_subprocess_exec(
-        PROGRAM, "alerts", "send", "--watch", cwd=tmp_path, env=given,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    await asyncio.wait_for(webhook.arrived.wait(), 60)
-    assert re.match(rb"Sending alerts by hook \(webhook\)", await service.stdout.readline())
-    assert b" sent hook: " in await service.stdout.readline()
-    service.send_signal(signal.SIGTERM)
-    _, said = await service.communicate()
-    assert service.returncode == 0
-    assert b"Traceback" not in said
-
-
-async def test_without_a_route_the_service_minds_the_deadline_alone(bot_dsn, db, tmp_path):
-    await sql(db, "UPDATE posguard.alert_watch SET since = since - interval '3h'")
-    given = environment(POSGUARD_DSN=bot_dsn.get_secret_value())
-    service = await asyncio.create_subprocess_exec(
-        PROGRAM, "alerts", "send", "--watch", cwd=tmp_path, env=given, stderr=asyncio.subprocess.PIPE
-    )
-    assert b"No route is set: alerts wait" in await asyncio.wait_for(service.stderr.readline(), 60)
-    async with asyncio.timeout(60):
-        while not await kinds(db):  # noqa: ASYNC110 - another process has no event to wait for
-            await asyncio.sleep(0.05)
-    service.send_signal(signal.SIGTERM)
-    await service.communicate()
-    assert service.returncode == 0
-    assert await kinds(db) == [("reconciliation_overdue", "raised")]
-
-
-async def test_the_service_outlives_a_database_that_does_not_answer(webhook):
-    class Gone:
-        def transaction(self):
-            raise DatabaseUnavailableError("gone")
-
-    said, passes = [], 0
-
-    async def count(_):
-        nonlocal passes
-        passes += 1
-        if passes == 3:
-            raise asyncio.CancelledError
-
-    with pytest.raises(asyncio.CancelledError):
-        await keep_sending(
-            Gone(),
-            [hook_route(webhook)],
-            deadline=HOUR,
-            window=OFF,
-            keep=timedelta(days=365),
-            say=print,
-            trouble=said.append,
-            sleep=count,
-        )
-    assert said == ["gone"]

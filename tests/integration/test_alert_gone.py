@@ -18,7 +18,7 @@ from posguard.postgres import alerts as outbox
 from posguard.postgres.pool import Database
 from posguard.postgres.roles import roles_sql
 from tests.conftest import run_script
-from tests.integration.test_alert_delivery import hook_route, kinds, messages, program, send, sql
+from tests.fixtures.alerting import hook_route, kinds, messages, program, send, sql
 from tests.integration.test_alert_outbox import one, put
 from tests.integration.test_stores import db
 
