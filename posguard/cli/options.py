@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from posguard.model.symbol import canonical_symbol
+
 
 class Exchange(StrEnum):
     """The exchanges posguard can read."""
@@ -22,6 +24,14 @@ class Target(StrEnum):
     BOT = "bot"
 
 
+def _no_empty_symbol(symbol: str | None) -> str | None:
+    """Refuses what names no symbol, which would otherwise mean all of them."""
+    if symbol is not None and not canonical_symbol(symbol).strip():
+        message = f"'{symbol}' names no symbol: a variable that is not set, perhaps"
+        raise typer.BadParameter(message)
+    return symbol
+
+
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON on stdout, for machines; docs/json.md has its fields.")
 ]
@@ -29,7 +39,12 @@ OnDemo = Annotated[bool, typer.Option("--demo", help="Look at the running demo i
 OneExchange = Annotated[Exchange | None, typer.Option("--exchange", help="Look at one exchange only.")]
 OneSymbol = Annotated[
     str | None,
-    typer.Option("--symbol", help="Look at one symbol only: BTCUSDT or BTC/USDT:USDT.", metavar="SYMBOL"),
+    typer.Option(
+        "--symbol",
+        help="Look at one symbol only: BTCUSDT or BTC/USDT:USDT.",
+        metavar="SYMBOL",
+        callback=_no_empty_symbol,
+    ),
 ]
 OfTarget = Annotated[
     Target, typer.Option("--target", help="posguard: its own schema; bot: the bot's own tables.")

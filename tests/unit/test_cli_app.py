@@ -122,6 +122,15 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_line_too(monkeypatch, capsys)
     assert (ended.value.code, capsys.readouterr().err) == (130, "posguard: Interrupted.\n")
 
 
+@pytest.mark.parametrize(
+    "words", [("diagnose",), ("cleanup", "all"), ("findings", "list"), ("logs", "analyze")]
+)
+@pytest.mark.parametrize("symbol", ["", " ", ":USDT"])
+def test_an_empty_symbol_is_refused_and_does_not_mean_all(words, symbol, capsys):
+    assert door.run([*words, "--symbol", symbol]) == ExitCode.USAGE
+    assert "names no symbol" in capsys.readouterr().err
+
+
 def test_every_command_and_option_has_its_help():
     def walk(command, path):
         assert command.help, path
