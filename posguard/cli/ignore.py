@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posguard.cli.desk import actor, at_desk
-from posguard.cli.options import AsJson, By, Exchange, OnDemo, Until
+from posguard.cli.options import AsJson, By, Exchange, OnDemo, Until, no_empty_symbol
 from posguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,12 @@ app = typer.Typer(
 def add(
     *,
     exchange: Annotated[Exchange, typer.Option("--exchange", help="The exchange it is traded on.")],
-    symbol: Annotated[str, typer.Option("--symbol", metavar="SYMBOL", help="BTCUSDT or BTC/USDT:USDT.")],
+    symbol: Annotated[
+        str,
+        typer.Option(
+            "--symbol", metavar="SYMBOL", help="BTCUSDT or BTC/USDT:USDT.", callback=no_empty_symbol
+        ),
+    ],
     reason: Annotated[str, typer.Option("--reason", help="Why; needed.")],
     account: Annotated[str, typer.Option("--account", help="The account's name in the settings.")] = "main",
     until: Until = "",

@@ -12,7 +12,7 @@ import typer
 
 from posguard.cli.logs_sources import Paths, PatternsFile, Zone
 from posguard.cli.moments import log_moment
-from posguard.cli.options import AsJson, OnDemo, OneExchange
+from posguard.cli.options import AsJson, OnDemo, OneExchange, no_empty_symbol
 from posguard.errors import LogError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ _AROUND = timedelta(minutes=2)
 _BEFORE = timedelta(days=1)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
 
-Symbol = Annotated[str, typer.Option("--symbol", help="The symbol: BTCUSDT or BTC/USDT:USDT.")]
+Symbol = Annotated[
+    str, typer.Option("--symbol", help="The symbol: BTCUSDT or BTC/USDT:USDT.", callback=no_empty_symbol)
+]
 At = Annotated[
     str, typer.Option("--at", metavar="TIME", help="When, in UTC: 23:21:12, or 2025-10-22T23:21:12.")
 ]
@@ -71,8 +73,6 @@ def investigate(
     from posguard.model.scope import Scope
 
     scope = Scope(exchange or "", symbol)
-    if not scope.symbol:
-        raise UsageError("--symbol is empty. Nothing was read.", hint="Write --symbol BTCUSDT.")
     when = _when(at, day, datetime.now(UTC))
     read = readings(paths or [], zone, demo=demo)
     output.structured_log_to_stderr()

@@ -24,7 +24,7 @@ class Target(StrEnum):
     BOT = "bot"
 
 
-def _no_empty_symbol(symbol: str | None) -> str | None:
+def no_empty_symbol(symbol: str | None) -> str | None:
     """Refuses what names no symbol, which would otherwise mean all of them."""
     if symbol is not None and not canonical_symbol(symbol).strip():
         message = f"'{symbol}' names no symbol: a variable that is not set, perhaps"
@@ -43,7 +43,7 @@ OneSymbol = Annotated[
         "--symbol",
         help="Look at one symbol only: BTCUSDT or BTC/USDT:USDT.",
         metavar="SYMBOL",
-        callback=_no_empty_symbol,
+        callback=no_empty_symbol,
     ),
 ]
 OfTarget = Annotated[

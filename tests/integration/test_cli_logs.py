@@ -287,7 +287,7 @@ async def test_incident_2_is_investigated_as_it_was_written_up(world, log, bot_d
         ),
         (("KASUSDT", "--at", "2026-11-21T03:21:12", "--date", "2026-11-20"), 2, "--date goes with"),
         (("KASUSDT", "--at", "0001-01-01T00:00:00"), 2, "is no time"),
-        (("", "--at", at), 2, "--symbol is empty"),
+        (("", "--at", at), 2, "names no symbol"),
     ):
         ended = await posguard_beside("logs", "investigate", "--symbol", *slip, folder=tmp_path, **given)
         assert (ended.code, said in ended.err) == (code, True), ended

@@ -123,7 +123,15 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_line_too(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
-    "words", [("diagnose",), ("cleanup", "all"), ("findings", "list"), ("logs", "analyze")]
+    "words",
+    [
+        ("diagnose",),
+        ("cleanup", "all"),
+        ("findings", "list"),
+        ("findings", "ignore", "add", "--exchange", "binance", "--reason", "by hand"),
+        ("logs", "analyze"),
+        ("logs", "investigate", "--at", "12:00"),
+    ],
 )
 @pytest.mark.parametrize("symbol", ["", " ", ":USDT"])
 def test_an_empty_symbol_is_refused_and_does_not_mean_all(words, symbol, capsys):
