@@ -15,8 +15,8 @@ _BARS = rb" \| ([A-Z]{3,10}+) *+\| (\S++) - "
 _BEGINS = _MARK + rb"(" + _TIME + rb")(?:\d{3})? [-|] "
 _THEN_BEGINS = rb"(?=" + _TIME + rb"(?: [-|] |\d{3} [-|] ))"
 _HEADER = rb"(" + _TIME + rb")(?:\d{3})?+(?:" + _DASHES + rb"|" + _BARS + rb")"
-# An emoji, what became of one in another code page, blanks and line ends may stand between the header and the words.
-_ORNAMENT = rb"[\xe2\xe3\xef\xf0\x80-\xbf? \r\n]{0,32}+"
+# An emoji, what became of one in another code page or broken, blanks and line ends may stand between the header and the words.
+_ORNAMENT = rb"[\xe2\xe3\xef\xf0\xfe\xff\x80-\xbf? \r\n]{0,32}+"
 
 # What an event keeps of a header: time, module (or place) and level.
 HEADER_GROUPS = 3

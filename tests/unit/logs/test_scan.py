@@ -29,6 +29,7 @@ def kinds(text: str | bytes, finder: Finder = FINDER, **want) -> list[str]:
         (HEAD + "Created position #1 for APTUSDT\n", ["created"]),
         (HEAD + "✅ Created position #1 for APTUSDT\r\n" + NEXT, ["created"]),
         (HEAD + "\n🚨 Created position #1 for APTUSDT\n" + NEXT, ["created"]),
+        (HEAD.encode() + b"\xff\xfe\x80 Created position #1 for APTUSDT\n" + NEXT.encode(), ["created"]),
         (HEAD + "\r\n\r\nCreated position #1\r\n" + NEXT, ["created"]),
         ("\x00\x00" + HEAD + "Created position #1\n" + NEXT, ["created"]),
         ("\ufeff" + HEAD + "Created position #1\n" + NEXT, ["created"]),
