@@ -80,8 +80,15 @@ def run(part: Part, kept: Path, began: float) -> Ended:
     figures = kept / f"{part.name}.jsonl"
     environment = {**os.environ, "POSGUARD_RELIABILITY": "long", "POSGUARD_FIGURES": str(figures)}
     start, passed = time.monotonic(), 0
+    # In a group of its own: of Ctrl+C it hears once, from here. A second time would break off its tidying up.
     with subprocess.Popen(
-        part.command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        part.command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
     ) as process:
         assert process.stdout is not None
         try:
